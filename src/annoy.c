@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * annoy.c
+ *	  Loading of the library.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "annoy.h"
+#include "annoycompat.h"
+#include "kernel.h"
+#include "options.h"
+
+ANNOY_MODULE_MAGIC("annoy", ANNOY_VERSION);
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/*
+ * Runs once in every process that loads the library, or in the postmaster if
+ * it is preloaded.
+ */
+void
+_PG_init(void)
+{
+	AnnoyInitOptions();
+	(void) AnnoyChooseKernels(NULL);
+}

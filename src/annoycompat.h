@@ -1,0 +1,196 @@
+/*-------------------------------------------------------------------------
+ *
+ * annoycompat.h
+ *	  Differences between PostgreSQL 15 and 19.
+ *
+ * Every test of PG_VERSION_NUM in the project is in this file.  Each block
+ * gives all versions the interface of the newest one where that is possible,
+ * and a name of our own where it is not.  Include it after postgres.h; a file
+ * that defines SQL-callable functions must include it before it uses
+ * PG_FUNCTION_INFO_V1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOYCOMPAT_H
+#define ANNOYCOMPAT_H
+
+#include "access/amapi.h"
+#include "access/relscan.h"
+#include "commands/vacuum.h"
+#include "fmgr.h"
+#include "nodes/pathnodes.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+
+#if PG_VERSION_NUM < 150000
+#error "annoy needs PostgreSQL 15 or newer"
+#endif
+
+/*
+ * 16 moved the varlena macros to a header of their own, and made symbols of
+ * loadable modules hidden by default, with PGDLLEXPORT to show them.  We build
+ * with hidden symbols everywhere, so 15 needs PGDLLEXPORT to mean something,
+ * also for the functions that PG_FUNCTION_INFO_V1 declares.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#elif defined(__GNUC__)
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, funcname) (void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_, funcname) (void) \
+{ \
+	static const Pg_finfo_record info = {1}; \
+\
+	return &info; \
+} \
+extern int	no_such_variable
+#endif
+
+/*
+ * 16 brought soft errors: input functions report bad input to a context that
+ * the caller may have given.  Before, all errors are hard.
+ */
+#if PG_VERSION_NUM < 160000
+#define errsave(context, ...) \
+	do { (void) (context); ereport(ERROR, __VA_ARGS__); } while (0)
+#define ereturn(context, dummy_value, ...) \
+	do { \
+		(void) (context); \
+		ereport(ERROR, __VA_ARGS__); \
+		return dummy_value; \
+	} while (0)
+#endif
+
+/* 18 lets a module tell its name and version. */
+#if PG_VERSION_NUM >= 180000
+#define ANNOY_MODULE_MAGIC(module, release) \
+	PG_MODULE_MAGIC_EXT(.name = module, .version = release)
+#else
+#define ANNOY_MODULE_MAGIC(module, release) PG_MODULE_MAGIC
+#endif
+
+/*
+ * Adds one block to a relation and returns its buffer, exclusively locked and
+ * all zeroes.  16 extends without the heavyweight lock where it can.
+ */
+static inline Buffer
+AnnoyExtendRelation(Relation relation, ForkNumber fork)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExtendBufferedRel(BMR_REL(relation), fork, NULL, EB_LOCK_FIRST);
+#else
+	bool		needs_lock = !RELATION_IS_LOCAL(relation);
+	Buffer		buffer;
+
+	if (needs_lock)
+		LockRelationForExtension(relation, ExclusiveLock);
+	buffer = ReadBufferExtended(relation, fork, P_NEW, RBM_ZERO_AND_LOCK,
+								NULL);
+	if (needs_lock)
+		UnlockRelationForExtension(relation, ExclusiveLock);
+	return buffer;
+#endif
+}
+
+/* 18 lets a delay point know whether it belongs to an ANALYZE. */
+static inline void
+AnnoyVacuumDelayPoint(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(false);
+#else
+	vacuum_delay_point();
+#endif
+}
+
+/*
+ * Counts one search of the index for the statistics views and, from 18 on,
+ * for EXPLAIN ANALYZE.  Called once for each rescan.
+ */
+static inline void
+AnnoyCountIndexScan(IndexScanDesc scan)
+{
+	pgstat_count_index_scan(scan->indexRelation);
+#if PG_VERSION_NUM >= 180000
+	if (scan->instrument)
+		scan->instrument->nsearches++;
+#endif
+}
+
+/*
+ * Marks a path that must never be used.  18 compares the number of disabled
+ * nodes before it compares costs; 2 is more than any path gets by a planner
+ * setting.
+ */
+static inline void
+AnnoyDisablePath(IndexPath *path)
+{
+#if PG_VERSION_NUM >= 180000
+	path->path.disabled_nodes = 2;
+#else
+	(void) path;
+#endif
+}
+
+/*
+ * Fields that IndexAmRoutine got after 15, for the end of its initialiser.
+ * All that is not named is false or NULL.
+ */
+#if PG_VERSION_NUM >= 180000
+#define ANNOY_ROUTINE_FIELDS_18 \
+	.amcanhash = false, \
+	.amconsistentequality = false, \
+	.amconsistentordering = false, \
+	.amgettreeheight = NULL, \
+	.amtranslatestrategy = NULL, \
+	.amtranslatecmptype = NULL,
+#else
+#define ANNOY_ROUTINE_FIELDS_18
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define ANNOY_ROUTINE_FIELDS_17 \
+	.amcanbuildparallel = false, \
+	.aminsertcleanup = NULL,
+#else
+#define ANNOY_ROUTINE_FIELDS_17
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define ANNOY_ROUTINE_FIELDS_16 \
+	.amsummarizing = false,
+#else
+#define ANNOY_ROUTINE_FIELDS_16
+#endif
+
+#define ANNOY_NEWER_ROUTINE_FIELDS \
+	ANNOY_ROUTINE_FIELDS_16 \
+	ANNOY_ROUTINE_FIELDS_17 \
+	ANNOY_ROUTINE_FIELDS_18
+
+/*
+ * Up to 18 the server frees what a handler returns; from 19 on it keeps the
+ * pointer for ever.
+ */
+static inline const IndexAmRoutine *
+AnnoyCopyRoutine(const IndexAmRoutine *routine)
+{
+#if PG_VERSION_NUM >= 190000
+	return routine;
+#else
+	IndexAmRoutine *copy = palloc(sizeof(IndexAmRoutine));
+
+	memcpy(copy, routine, sizeof(IndexAmRoutine));
+	return copy;
+#endif
+}
+
+#endif							/* ANNOYCOMPAT_H */

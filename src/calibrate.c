@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * calibrate.c
+ *	  Finding the automatic search_k of an index that has just been built.
+ *
+ * Sampled members are searched for through the index with a budget that sees
+ * (almost) all of it.  For each of their nearest neighbours the walk tells
+ * after how many inspected items it was reached; the budget is the number
+ * that reaches the wanted share of them.  A member is no part of its own
+ * answer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "build.h"
+#include "search.h"
+
+#define CALIBRATION_RECALL 0.95
+#define CALIBRATION_NEIGHBORS 10
+
+/* Bounds leave so many standard deviations in an exact search. */
+#define CALIBRATION_EPSILON 4.0f
+
+/*
+ * Items inspected for one member at the most; what lies behind counts as
+ * reached with the last of them.
+ */
+#define CALIBRATION_ITEMS 1000000
+
+static int
+compare_positions(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Positions of one member's neighbours; returns how many there are. */
+static int
+locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
+				 int64 *positions)
+{
+	AnnoySearchLimits limits;
+	AnnoySearchResult result;
+	ItemPointerData addresses[CALIBRATION_NEIGHBORS];
+	int			count = 0;
+
+	limits.search_k = CALIBRATION_ITEMS;
+	limits.max_items = CALIBRATION_ITEMS;
+	limits.order = ANNOY_ORDER_OFF;
+	limits.epsilon = CALIBRATION_EPSILON;
+	AnnoyStartSearch(search, member->value, &limits);
+	while (count < CALIBRATION_NEIGHBORS && AnnoyNextResult(search, &result) &&
+		   result.kind == ANNOY_DISTANCE_NUMBER)
+		if (AnnoyPackTid(&result.heap_tid) != member->tid)
+			addresses[count++] = result.address;
+	AnnoyLocateItems(search, addresses, count, positions, CALIBRATION_ITEMS);
+	return count;
+}
+
+/* The budget, at least 1. */
+int64
+AnnoyCalibrate(AnnoyBuild *build)
+{
+	int			members = Min(build->sample_count, ANNOY_CALIBRATION_MEMBERS);
+	int64	   *positions = palloc(sizeof(int64) * members * CALIBRATION_NEIGHBORS);
+	int			count = 0;
+	int64		budget = 1;
+	AnnoySearch *search = AnnoyBeginSearch(build->index);
+
+	for (int i = 0; i < members; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		count += locate_neighbors(search, &build->sample[i], positions + count);
+	}
+	AnnoyEndSearch(search);
+	if (count > 0)
+	{
+		qsort(positions, count, sizeof(int64), compare_positions);
+		budget = positions[(int) ceil(CALIBRATION_RECALL * count) - 1];
+	}
+	pfree(positions);
+	return Min(budget, CALIBRATION_ITEMS);
+}

@@ -1,0 +1,309 @@
+/*-------------------------------------------------------------------------
+ *
+ * item.c
+ *	  Items: the indexed vectors, each stored once beside the forest.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "item.h"
+
+/*
+ * An item is divided when this much room is left on a page; smaller ends stay
+ * empty.  5 % of a page, so that item pages are at least 95 % full.
+ */
+#define MIN_PART (BLCKSZ / 20)
+
+void
+AnnoyBeginItems(AnnoyItemReader *reader, Relation index)
+{
+	reader->index = index;
+	reader->buffer = InvalidBuffer;
+	reader->locked = false;
+	reader->assembled = NULL;
+	reader->assembled_size = 0;
+	reader->pages_read = 0;
+}
+
+void
+AnnoyEndItems(AnnoyItemReader *reader)
+{
+	if (BufferIsValid(reader->buffer))
+		ReleaseBuffer(reader->buffer);
+	reader->buffer = InvalidBuffer;
+	if (reader->assembled)
+		pfree(reader->assembled);
+	reader->assembled = NULL;
+	reader->assembled_size = 0;
+}
+
+/* Locks the page of an address; the last page is kept pinned. */
+static Page
+read_item_page(AnnoyItemReader *reader, BlockNumber block)
+{
+	Page		page;
+
+	if (!BufferIsValid(reader->buffer) ||
+		BufferGetBlockNumber(reader->buffer) != block)
+	{
+		reader->buffer = ReleaseAndReadBuffer(reader->buffer, reader->index,
+											  block);
+		reader->pages_read++;
+	}
+	LockBuffer(reader->buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(reader->buffer);
+	AnnoyCheckPage(reader->index, reader->buffer, ANNOY_PAGE_ITEM);
+	return page;
+}
+
+/*
+ * The tuple at an offset of a locked item page, or NULL if there is none.
+ * *size: bytes of data.
+ */
+static AnnoyItem
+get_part(Relation index, Page page, BlockNumber block, OffsetNumber offset,
+		 Size *size)
+{
+	ItemId		id;
+	AnnoyItem	item;
+
+	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
+		return NULL;
+	id = PageGetItemId(page, offset);
+	if (!ItemIdIsNormal(id))
+		return NULL;
+	if (ItemIdGetLength(id) < sizeof(AnnoyItemData) ||
+		(Size) ItemIdGetOffset(id) + ItemIdGetLength(id) >
+		BLCKSZ - sizeof(AnnoyPageOpaqueData))
+		AnnoyReportCorruption(index, block, "line pointer out of range");
+	item = (AnnoyItem) PageGetItem(page, id);
+	if (item->data_offset < sizeof(AnnoyItemData) ||
+		item->data_offset > ItemIdGetLength(id) ||
+		item->data_offset != MAXALIGN(item->data_offset))
+		AnnoyReportCorruption(index, block, "item header out of range");
+	*size = ItemIdGetLength(id) - item->data_offset;
+	return item;
+}
+
+/* Copies the parts of a divided item; the first part's page is locked. */
+static struct varlena *
+assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
+{
+	BlockNumber block = BufferGetBlockNumber(reader->buffer);
+	Size		done = 0;
+
+	if (reader->assembled_size < total)
+	{
+		if (reader->assembled)
+			pfree(reader->assembled);
+		reader->assembled = NULL;
+		reader->assembled_size = 0;
+		reader->assembled = palloc(total);
+		reader->assembled_size = total;
+	}
+	for (;;)
+	{
+		ItemPointerData next = item->next;
+
+		if (size == 0 || size > total - done)
+			AnnoyReportCorruption(reader->index, block,
+								  "parts of an item do not match its length");
+		memcpy(reader->assembled + done, (char *) item + item->data_offset,
+			   size);
+		done += size;
+		LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
+		if (done == total)
+			return (struct varlena *) reader->assembled;
+
+		/*
+		 * Between the two locks the item may have been removed and its slots
+		 * reused: then what follows is not a continuation, or belongs to
+		 * another row that no snapshot of ours sees at the old heap TID.
+		 */
+		if (!ItemPointerIsValid(&next))
+			AnnoyReportCorruption(reader->index, block,
+								  "item ends before its last part");
+		block = ItemPointerGetBlockNumber(&next);
+		item = get_part(reader->index, read_item_page(reader, block), block,
+						ItemPointerGetOffsetNumber(&next), &size);
+		if (item == NULL || !(item->flags & ANNOY_ITEM_CONTINUED) ||
+			size > total - done)
+		{
+			LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
+			return NULL;
+		}
+	}
+}
+
+struct varlena *
+AnnoyReadItem(AnnoyItemReader *reader, ItemPointer address,
+			  ItemPointer heap_tid)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(address);
+	Page		page = read_item_page(reader, block);
+	Size		size;
+	Size		total;
+	AnnoyItem	item;
+	struct varlena *value;
+
+	item = get_part(reader->index, page, block,
+					ItemPointerGetOffsetNumberNoCheck(address), &size);
+	if (item == NULL ||
+		(item->flags & (ANNOY_ITEM_CONTINUED | ANNOY_ITEM_DEAD)) != 0)
+	{
+		LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
+		return NULL;
+	}
+	value = (struct varlena *) ((char *) item + item->data_offset);
+	if (size < VARHDRSZ || !VARATT_IS_4B_U(value))
+		AnnoyReportCorruption(reader->index, block, "item without a value");
+	total = VARSIZE(value);
+	*heap_tid = item->heap_tid;
+	if (size == total)
+	{
+		reader->locked = true;
+		return value;
+	}
+	if (size > total || !AllocSizeIsValid(total))
+		AnnoyReportCorruption(reader->index, block,
+							  "parts of an item do not match its length");
+	return assemble_item(reader, item, size, total);
+}
+
+void
+AnnoyReleaseItem(AnnoyItemReader *reader)
+{
+	/* an assembled value has left its pages unlocked */
+	if (reader->locked)
+		LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
+	reader->locked = false;
+}
+
+int
+AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
+			   ItemPointerData *addresses)
+{
+	Buffer		buffer = ReadBuffer(index, block);
+	Page		page = BufferGetPage(buffer);
+	int			count = 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	/* a page that was added but not yet initialised holds nothing */
+	if (!PageIsNew(page) &&
+		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnoyPageOpaqueData)) &&
+		AnnoyPageGetOpaque(page)->page_id == ANNOY_PAGE_ID &&
+		AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_ITEM)
+	{
+		OffsetNumber last = PageGetMaxOffsetNumber(page);
+
+		if (last > ANNOY_ITEMS_PER_PAGE)
+			AnnoyReportCorruption(index, block, "too many line pointers");
+		for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
+		{
+			Size		size;
+			AnnoyItem	item = get_part(index, page, block, offset, &size);
+
+			if (item == NULL ||
+				(item->flags & (ANNOY_ITEM_CONTINUED | ANNOY_ITEM_DEAD)) != 0)
+				continue;
+			heap_tids[count] = item->heap_tid;
+			ItemPointerSet(&addresses[count], block, offset);
+			count++;
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	return count;
+}
+
+/* Adds one part of an item to the writer's page. */
+static OffsetNumber
+add_part(AnnoyItemWriter *writer, AnnoyItem header, const char *data,
+		 Size size)
+{
+	PGAlignedBlock tuple;
+	Page		page = BufferGetPage(writer->buffer);
+	OffsetNumber offset;
+
+	memcpy(tuple.data, header, sizeof(AnnoyItemData));
+	memcpy(tuple.data + sizeof(AnnoyItemData), data, size);
+	offset = PageAddItem(page, (Item) tuple.data, sizeof(AnnoyItemData) + size,
+						 InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "failed to add an item to block %u of index \"%s\"",
+			 BufferGetBlockNumber(writer->buffer),
+			 RelationGetRelationName(writer->index));
+	return offset;
+}
+
+ItemPointerData
+AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
+			   const struct varlena *value)
+{
+	const char *data = (const char *) value;
+	Size		left = VARSIZE(value);
+	AnnoyItemData header;
+	ItemPointerData address;
+
+	ItemPointerSetInvalid(&address);
+	header.heap_tid = *heap_tid;
+	header.flags = 0;
+	header.data_offset = sizeof(AnnoyItemData);
+
+	while (left > 0)
+	{
+		Size		room = 0;
+		Size		part;
+		Buffer		next = InvalidBuffer;
+		OffsetNumber offset;
+
+		if (BufferIsValid(writer->buffer))
+		{
+			room = PageGetFreeSpace(BufferGetPage(writer->buffer));
+			room = MAXALIGN_DOWN(room);
+			room = room > sizeof(AnnoyItemData) ?
+				room - sizeof(AnnoyItemData) : 0;
+		}
+		if (room < left && room < MIN_PART)
+		{
+			if (BufferIsValid(writer->buffer))
+				UnlockReleaseBuffer(writer->buffer);
+			writer->buffer = AnnoyExtend(writer->index, MAIN_FORKNUM,
+										 ANNOY_PAGE_ITEM, 0);
+			continue;
+		}
+
+		/* a part that does not end the item needs the address of the next */
+		part = Min(left, room);
+		ItemPointerSetInvalid(&header.next);
+		if (part < left)
+		{
+			next = AnnoyExtend(writer->index, MAIN_FORKNUM, ANNOY_PAGE_ITEM, 0);
+			ItemPointerSet(&header.next, BufferGetBlockNumber(next),
+						   FirstOffsetNumber);
+		}
+		offset = add_part(writer, &header, data, part);
+		if (!ItemPointerIsValid(&address))
+			ItemPointerSet(&address, BufferGetBlockNumber(writer->buffer),
+						   offset);
+		header.flags |= ANNOY_ITEM_CONTINUED;
+		data += part;
+		left -= part;
+		if (BufferIsValid(next))
+		{
+			UnlockReleaseBuffer(writer->buffer);
+			writer->buffer = next;
+		}
+	}
+	return address;
+}
+
+void
+AnnoyEndItemWriter(AnnoyItemWriter *writer)
+{
+	if (BufferIsValid(writer->buffer))
+		UnlockReleaseBuffer(writer->buffer);
+	writer->buffer = InvalidBuffer;
+}

@@ -1,0 +1,563 @@
+/*-------------------------------------------------------------------------
+ *
+ * kernel_avx2.c
+ *	  The kernels for x86 processors with AVX2.
+ *
+ * Results are those of kernel_plain.c to the bit; see there and in
+ * kernel_avx512.c, which this file follows in everything, for what that
+ * forbids: above all a fused multiply-add.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+
+#include "kernel.h"
+#include "kernel_sets.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <float.h>
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+
+/* Floats of one register. */
+#define WIDTH 8
+
+/*
+ * A run of elements, or their sums: lanes 0..7, 8..15, 16..23 and 24..31 of
+ * ANNOY_KERNEL_LANES.  Members instead of an array, because compilers keep
+ * them in registers without having to unroll a loop first.
+ */
+typedef struct Run
+{
+	__m256		x0;
+	__m256		x1;
+	__m256		x2;
+	__m256		x3;
+} Run;
+
+AVX2 static inline Run
+zero_run(void)
+{
+	Run			run;
+
+	run.x0 = run.x1 = run.x2 = run.x3 = _mm256_setzero_ps();
+	return run;
+}
+
+AVX2 static inline Run
+load_run(const float *x)
+{
+	Run			run;
+
+	run.x0 = _mm256_loadu_ps(x);
+	run.x1 = _mm256_loadu_ps(x + WIDTH);
+	run.x2 = _mm256_loadu_ps(x + 2 * WIDTH);
+	run.x3 = _mm256_loadu_ps(x + 3 * WIDTH);
+	return run;
+}
+
+/* The first of eight elements, as many as there are, then zeroes. */
+AVX2 static inline __m256
+load_present(const float *x, int count)
+{
+	__m256i		lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+
+	if (count <= 0)
+		return _mm256_setzero_ps();
+	return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32(count),
+													lane));
+}
+
+/*
+ * An incomplete run, filled up with zeroes: adding those changes no sum, since
+ * one that starts at +0 is never -0.
+ */
+AVX2 static inline Run
+load_tail(const float *x, int count)
+{
+	Run			run;
+
+	run.x0 = load_present(x, count);
+	run.x1 = load_present(x + WIDTH, count - WIDTH);
+	run.x2 = load_present(x + 2 * WIDTH, count - 2 * WIDTH);
+	run.x3 = load_present(x + 3 * WIDTH, count - 3 * WIDTH);
+	return run;
+}
+
+/* sum[i] += sum[i + 16], then 8, 4, 2 and 1 */
+AVX2 static inline float
+reduce_run(Run sum)
+{
+	__m256		eight = _mm256_add_ps(_mm256_add_ps(sum.x0, sum.x2),
+									  _mm256_add_ps(sum.x1, sum.x3));
+	__m128		four = _mm_add_ps(_mm256_castps256_ps128(eight),
+								  _mm256_extractf128_ps(eight, 1));
+	__m128		two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+AVX2 static inline __m256
+add_square(__m256 sum, __m256 a, __m256 b)
+{
+	__m256		difference = _mm256_sub_ps(a, b);
+
+	return _mm256_add_ps(sum, _mm256_mul_ps(difference, difference));
+}
+
+AVX2 static inline __m256
+add_product(__m256 sum, __m256 a, __m256 b)
+{
+	return _mm256_add_ps(sum, _mm256_mul_ps(a, b));
+}
+
+AVX2 static inline __m256
+add_absolute(__m256 sum, __m256 a, __m256 b)
+{
+	__m256		sign = _mm256_set1_ps(-0.0f);
+
+	return _mm256_add_ps(sum, _mm256_andnot_ps(sign, _mm256_sub_ps(a, b)));
+}
+
+AVX2 static inline Run
+add_squares(Run sum, Run a, Run b)
+{
+	sum.x0 = add_square(sum.x0, a.x0, b.x0);
+	sum.x1 = add_square(sum.x1, a.x1, b.x1);
+	sum.x2 = add_square(sum.x2, a.x2, b.x2);
+	sum.x3 = add_square(sum.x3, a.x3, b.x3);
+	return sum;
+}
+
+AVX2 static inline Run
+add_products(Run sum, Run a, Run b)
+{
+	sum.x0 = add_product(sum.x0, a.x0, b.x0);
+	sum.x1 = add_product(sum.x1, a.x1, b.x1);
+	sum.x2 = add_product(sum.x2, a.x2, b.x2);
+	sum.x3 = add_product(sum.x3, a.x3, b.x3);
+	return sum;
+}
+
+AVX2 static inline Run
+add_absolutes(Run sum, Run a, Run b)
+{
+	sum.x0 = add_absolute(sum.x0, a.x0, b.x0);
+	sum.x1 = add_absolute(sum.x1, a.x1, b.x1);
+	sum.x2 = add_absolute(sum.x2, a.x2, b.x2);
+	sum.x3 = add_absolute(sum.x3, a.x3, b.x3);
+	return sum;
+}
+
+AVX2 static float
+l2_squared(int n, const float *a, const float *b)
+{
+	Run			sum = zero_run();
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+		sum = add_squares(sum, load_run(a + i), load_run(b + i));
+	if (i < n)
+		sum = add_squares(sum, load_tail(a + i, n - i),
+						  load_tail(b + i, n - i));
+
+	return reduce_run(sum);
+}
+
+AVX2 static float
+inner_product(int n, const float *a, const float *b)
+{
+	Run			sum = zero_run();
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+		sum = add_products(sum, load_run(a + i), load_run(b + i));
+	if (i < n)
+		sum = add_products(sum, load_tail(a + i, n - i),
+						  load_tail(b + i, n - i));
+
+	return reduce_run(sum);
+}
+
+AVX2 static float
+l1(int n, const float *a, const float *b)
+{
+	Run			sum = zero_run();
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+		sum = add_absolutes(sum, load_run(a + i), load_run(b + i));
+	if (i < n)
+		sum = add_absolutes(sum, load_tail(a + i, n - i),
+						  load_tail(b + i, n - i));
+
+	return reduce_run(sum);
+}
+
+AVX2 static void
+inner_products(int n, const float *a, const float *b, float out[3])
+{
+	Run			ab = zero_run();
+	Run			aa = zero_run();
+	Run			bb = zero_run();
+	int			i;
+
+	for (i = 0; i < n; i += ANNOY_KERNEL_LANES)
+	{
+		int			count = n - i;
+		Run			x;
+		Run			y;
+
+		if (count >= ANNOY_KERNEL_LANES)
+		{
+			x = load_run(a + i);
+			y = load_run(b + i);
+		}
+		else
+		{
+			x = load_tail(a + i, count);
+			y = load_tail(b + i, count);
+		}
+		ab = add_products(ab, x, y);
+		aa = add_products(aa, x, x);
+		bb = add_products(bb, y, y);
+	}
+
+	out[0] = reduce_run(ab);
+	out[1] = reduce_run(aa);
+	out[2] = reduce_run(bb);
+}
+
+/* The 32-bit sums of 16 products, in pairs, of int8 and int16. */
+AVX2 static inline __m256i
+multiply_quantised(const int8_t *a, const int16_t *b)
+{
+	__m128i		bytes = _mm_loadu_si128((const __m128i *) a);
+	__m256i		words = _mm256_loadu_si256((const __m256i *) b);
+
+	return _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), words);
+}
+
+AVX2 static int32_t
+dot_quantised(int n, const int8_t *a, const int16_t *b)
+{
+	__m256i		even = _mm256_setzero_si256();
+	__m256i		odd = _mm256_setzero_si256();
+	__m128i		four;
+	int			i;
+
+	for (i = 0; i + 32 <= n; i += 32)
+	{
+		even = _mm256_add_epi32(even, multiply_quantised(a + i, b + i));
+		odd = _mm256_add_epi32(odd, multiply_quantised(a + i + 16, b + i + 16));
+	}
+	if (i < n)
+		even = _mm256_add_epi32(even, multiply_quantised(a + i, b + i));
+
+	even = _mm256_add_epi32(even, odd);
+	four = _mm_add_epi32(_mm256_castsi256_si128(even),
+						 _mm256_extracti128_si256(even, 1));
+	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(1, 0, 3, 2)));
+	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(2, 3, 0, 1)));
+	return _mm_cvtsi128_si32(four);
+}
+
+AVX2 static void
+dequantise(int n, const int16_t *in, float scale, float *out)
+{
+	__m256		factor = _mm256_set1_ps(scale);
+	int			i;
+
+	for (i = 0; i < n; i += WIDTH)
+	{
+		__m128i		words = _mm_loadu_si128((const __m128i *) (in + i));
+		__m256		values = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(words));
+
+		_mm256_storeu_ps(out + i, _mm256_mul_ps(factor, values));
+	}
+}
+
+/*
+ * The steps of distance 1, 2 and 4: each element meets the one that the
+ * shuffle brought to its place, and the upper one of a pair is subtracted
+ * from the lower, by adding it with its sign flipped.
+ */
+AVX2 static inline __m256
+transform_register(__m256 x)
+{
+	__m256		upper1 = _mm256_setr_ps(0.0f, -0.0f, 0.0f, -0.0f,
+										0.0f, -0.0f, 0.0f, -0.0f);
+	__m256		upper2 = _mm256_setr_ps(0.0f, 0.0f, -0.0f, -0.0f,
+										0.0f, 0.0f, -0.0f, -0.0f);
+	__m256		upper4 = _mm256_setr_ps(0.0f, 0.0f, 0.0f, 0.0f,
+										-0.0f, -0.0f, -0.0f, -0.0f);
+
+	x = _mm256_add_ps(_mm256_permute_ps(x, _MM_SHUFFLE(2, 3, 0, 1)),
+					  _mm256_xor_ps(x, upper1));
+	x = _mm256_add_ps(_mm256_permute_ps(x, _MM_SHUFFLE(1, 0, 3, 2)),
+					  _mm256_xor_ps(x, upper2));
+	return _mm256_add_ps(_mm256_permute2f128_ps(x, x, 0x01),
+						 _mm256_xor_ps(x, upper4));
+}
+
+/* Four registers of elements that lie a distance apart. */
+typedef struct FourRegisters
+{
+	__m256		x0;
+	__m256		x1;
+	__m256		x2;
+	__m256		x3;
+} FourRegisters;
+
+/* The steps of distance d and 2d on registers that lie d apart. */
+AVX2 static inline FourRegisters
+butterfly_four(FourRegisters r)
+{
+	__m256		sum01 = _mm256_add_ps(r.x0, r.x1);
+	__m256		difference01 = _mm256_sub_ps(r.x0, r.x1);
+	__m256		sum23 = _mm256_add_ps(r.x2, r.x3);
+	__m256		difference23 = _mm256_sub_ps(r.x2, r.x3);
+
+	r.x0 = _mm256_add_ps(sum01, sum23);
+	r.x1 = _mm256_add_ps(difference01, difference23);
+	r.x2 = _mm256_sub_ps(sum01, sum23);
+	r.x3 = _mm256_sub_ps(difference01, difference23);
+	return r;
+}
+
+AVX2 static inline FourRegisters
+load_four(const float *x, int distance)
+{
+	FourRegisters r;
+
+	r.x0 = _mm256_loadu_ps(x);
+	r.x1 = _mm256_loadu_ps(x + distance);
+	r.x2 = _mm256_loadu_ps(x + 2 * distance);
+	r.x3 = _mm256_loadu_ps(x + 3 * distance);
+	return r;
+}
+
+AVX2 static inline void
+store_four(float *x, int distance, FourRegisters r)
+{
+	_mm256_storeu_ps(x, r.x0);
+	_mm256_storeu_ps(x + distance, r.x1);
+	_mm256_storeu_ps(x + 2 * distance, r.x2);
+	_mm256_storeu_ps(x + 3 * distance, r.x3);
+}
+
+/* The steps of distance 1 to 16 on 32 elements. */
+AVX2 static inline void
+transform_four_registers(float *x)
+{
+	FourRegisters r = load_four(x, WIDTH);
+
+	r.x0 = transform_register(r.x0);
+	r.x1 = transform_register(r.x1);
+	r.x2 = transform_register(r.x2);
+	r.x3 = transform_register(r.x3);
+	store_four(x, WIDTH, butterfly_four(r));
+}
+
+/* The last step, if their number is odd: its distance is half the array. */
+AVX2 static inline void
+transform_last_step(int n, float *x)
+{
+	float	   *upper = x + n / 2;
+	int			i;
+
+	for (i = 0; i < n / 2; i += WIDTH)
+	{
+		__m256		low = _mm256_loadu_ps(x + i);
+		__m256		high = _mm256_loadu_ps(upper + i);
+
+		_mm256_storeu_ps(x + i, _mm256_add_ps(low, high));
+		_mm256_storeu_ps(upper + i, _mm256_sub_ps(low, high));
+	}
+}
+
+AVX2 static void
+walsh_hadamard(int n, float *x)
+{
+	int			distance;
+	int			i;
+	int			j;
+
+	if (n >= 4 * WIDTH)
+	{
+		for (i = 0; i < n; i += 4 * WIDTH)
+			transform_four_registers(x + i);
+		distance = 4 * WIDTH;
+	}
+	else
+	{
+		for (i = 0; i < n; i += WIDTH)
+			_mm256_storeu_ps(x + i, transform_register(_mm256_loadu_ps(x + i)));
+		distance = WIDTH;
+	}
+
+	/* two steps in each pass over memory */
+	for (; distance * 4 <= n; distance *= 4)
+		for (i = 0; i < n; i += 4 * distance)
+			for (j = i; j < i + distance; j += WIDTH)
+				store_four(x + j, distance,
+						   butterfly_four(load_four(x + j, distance)));
+
+	if (distance < n)
+		transform_last_step(n, x);
+}
+
+/*
+ * Table sums of 16 entries, two rows of codes side by side.  Seen as 16-bit
+ * numbers, "mixed" adds both bytes of each pair, the odd entry's 256-fold,
+ * modulo 2^16; "odd" adds the upper bytes alone.  The even entry's sum is what
+ * remains when the odd one's is taken away.  192 rows bring 96 * 2 additions
+ * of at most 255 into each lane, which fits in 16 bits.
+ */
+typedef struct TableSums
+{
+	__m256i		mixed;
+	__m256i		odd;
+} TableSums;
+
+AVX2 static inline TableSums
+add_lookups(TableSums sum, __m256i codes, __m256i low_table,
+			__m256i high_table)
+{
+	__m256i		nibble = _mm256_set1_epi8(15);
+	__m256i		low_index = _mm256_and_si256(codes, nibble);
+	__m256i		high_index = _mm256_and_si256(_mm256_srli_epi16(codes, 4),
+											  nibble);
+	__m256i		low = _mm256_shuffle_epi8(low_table, low_index);
+	__m256i		high = _mm256_shuffle_epi8(high_table, high_index);
+
+	sum.mixed = _mm256_add_epi16(sum.mixed, _mm256_add_epi16(low, high));
+	sum.odd = _mm256_add_epi16(sum.odd,
+							   _mm256_add_epi16(_mm256_srli_epi16(low, 8),
+												_mm256_srli_epi16(high, 8)));
+	return sum;
+}
+
+/* The 32-bit sums of the lower and the upper lane of 16-bit numbers. */
+AVX2 static inline __m256i
+add_halves(__m256i x)
+{
+	return _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(x)),
+							_mm256_cvtepu16_epi32(_mm256_extracti128_si256(x, 1)));
+}
+
+/* Sums of entries 0..7 and 8..15. */
+AVX2 static inline void
+sum_tables(int rows, const uint8_t *table, const uint8_t *codes,
+		   __m256i entries[2])
+{
+	const uint8_t *low_table = table;
+	const uint8_t *high_table = table + rows * 16;
+	const int	bytes = rows * 16;
+	TableSums	sum = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+	__m256i		even;
+	int			i;
+
+	for (i = 0; i + 32 <= bytes; i += 32)
+		sum = add_lookups(sum,
+						  _mm256_loadu_si256((const __m256i *) (codes + i)),
+						  _mm256_loadu_si256((const __m256i *) (low_table + i)),
+						  _mm256_loadu_si256((const __m256i *) (high_table + i)));
+
+	even = _mm256_sub_epi16(sum.mixed, _mm256_slli_epi16(sum.odd, 8));
+	entries[0] = add_halves(_mm256_unpacklo_epi16(even, sum.odd));
+	entries[1] = add_halves(_mm256_unpackhi_epi16(even, sum.odd));
+}
+
+/*
+ * Lower bounds of eight entries.  The maximum instruction gives its second
+ * operand if one is a NaN, which is what kernel.h asks for.
+ */
+AVX2 static inline __m256
+lower_bounds(const AnnoyRankParameters *parameters, __m256i sums, __m256 f1,
+			 __m256 f2)
+{
+	__m256		product = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(parameters->delta),
+													  _mm256_cvtepi32_ps(sums)),
+										_mm256_set1_ps(parameters->bias));
+	__m256		estimate = _mm256_sub_ps(_mm256_add_ps(_mm256_set1_ps(parameters->base),
+													   f2),
+										 _mm256_mul_ps(f1, product));
+	__m256		b = _mm256_mul_ps(f1, _mm256_set1_ps(parameters->width));
+	__m256		zero = _mm256_setzero_ps();
+	__m256		difference;
+
+	if (parameters->linear)
+		return _mm256_max_ps(_mm256_sub_ps(estimate, b),
+							 _mm256_set1_ps(-FLT_MAX));
+
+	estimate = _mm256_max_ps(estimate, zero);
+	difference = _mm256_sub_ps(_mm256_sqrt_ps(_mm256_add_ps(_mm256_mul_ps(b, b),
+															estimate)),
+							   b);
+	difference = _mm256_max_ps(difference, zero);
+	return _mm256_mul_ps(difference, difference);
+}
+
+AVX2 static uint32_t
+rank_block(const AnnoyRankParameters *parameters, const uint8_t *block,
+		   float lower[16])
+{
+	const uint8_t *factors = block + parameters->rows * ANNOY_BLOCK_ENTRIES;
+	__m256		threshold = _mm256_set1_ps(parameters->threshold);
+	__m256i		sums[2];
+	uint32_t	mask = 0;
+	int			half;
+
+	sum_tables(parameters->rows, parameters->table, block, sums);
+
+	for (half = 0; half < 2; half++)
+	{
+		const uint8_t *at = factors + half * WIDTH * sizeof(float);
+		__m256		f1 = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *) at));
+		__m256		f2 = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)
+																(at + 16 * sizeof(float))));
+		__m256		bounds = lower_bounds(parameters, sums[half], f1, f2);
+		__m256		below = _mm256_cmp_ps(bounds, threshold, _CMP_LT_OQ);
+
+		_mm256_storeu_ps(lower + half * WIDTH, bounds);
+		mask |= (uint32_t) _mm256_movemask_ps(below) << (half * WIDTH);
+	}
+
+	return mask;
+}
+
+/*
+ * permute_signed is the plain one: without a fast gather it is sixteen loads
+ * either way.
+ */
+static const AnnoyKernels avx2_kernels = {
+	.name = "avx2",
+	.l2_squared = l2_squared,
+	.inner_product = inner_product,
+	.l1 = l1,
+	.inner_products = inner_products,
+	.dot_quantised = dot_quantised,
+	.dequantise = dequantise,
+	.walsh_hadamard = walsh_hadamard,
+	.permute_signed = AnnoyPlainPermuteSigned,
+	.rank_block = rank_block
+};
+
+const AnnoyKernels *
+AnnoyGetAvx2Kernels(void)
+{
+	return __builtin_cpu_supports("avx2") ? &avx2_kernels : NULL;
+}
+
+#else
+
+const AnnoyKernels *
+AnnoyGetAvx2Kernels(void)
+{
+	return NULL;
+}
+
+#endif

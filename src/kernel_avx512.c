@@ -1,0 +1,581 @@
+/*-------------------------------------------------------------------------
+ *
+ * kernel_avx512.c
+ *	  The kernels for x86 processors with AVX-512 (F, BW, DQ, VL).
+ *
+ * Results are those of kernel_plain.c to the bit.  Where a masked load puts
+ * zeroes into lanes without an element, adding them changes nothing: a sum
+ * that starts at +0 never becomes -0.  No fused multiply-add may appear here,
+ * neither as an intrinsic nor by contraction (-ffp-contract=off).
+ *
+ * The functions name their instruction set themselves, so that the file needs
+ * no compiler flags of its own and nothing else in it, or inlined from a
+ * header, can use instructions that the processor lacks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+
+#include "kernel.h"
+#include "kernel_sets.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <float.h>
+#include <immintrin.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+
+/* Floats of one register. */
+#define WIDTH 16
+
+/* Sums of lanes 0..15 and 16..31; see ANNOY_KERNEL_LANES. */
+typedef struct LaneSums
+{
+	__m512		low;
+	__m512		high;
+} LaneSums;
+
+/* Lanes first .. first + 15 of an incomplete run of count elements. */
+AVX512 static inline __mmask16
+lanes_present(int count, int first)
+{
+	int			present = count - first;
+
+	if (present <= 0)
+		return 0;
+	if (present >= WIDTH)
+		return 0xFFFF;
+	return (__mmask16) ((1u << present) - 1);
+}
+
+/* sum[i] += sum[i + 8], then 4, 2 and 1: what follows the fold of 32 to 16. */
+AVX512 static inline float
+reduce_sixteen(__m512 sum)
+{
+	__m256		eight = _mm256_add_ps(_mm512_castps512_ps256(sum),
+									  _mm512_extractf32x8_ps(sum, 1));
+	__m128		four = _mm_add_ps(_mm256_castps256_ps128(eight),
+								  _mm256_extractf128_ps(eight, 1));
+	__m128		two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+
+	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+AVX512 static inline float
+reduce_lanes(LaneSums sum)
+{
+	return reduce_sixteen(_mm512_add_ps(sum.low, sum.high));
+}
+
+AVX512 static inline __m512
+add_square(__m512 sum, __m512 a, __m512 b)
+{
+	__m512		difference = _mm512_sub_ps(a, b);
+
+	return _mm512_add_ps(sum, _mm512_mul_ps(difference, difference));
+}
+
+AVX512 static inline __m512
+add_product(__m512 sum, __m512 a, __m512 b)
+{
+	return _mm512_add_ps(sum, _mm512_mul_ps(a, b));
+}
+
+AVX512 static inline __m512
+add_absolute(__m512 sum, __m512 a, __m512 b)
+{
+	return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(a, b)));
+}
+
+AVX512 static float
+l2_squared(int n, const float *a, const float *b)
+{
+	LaneSums	sum = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+	{
+		sum.low = add_square(sum.low, _mm512_loadu_ps(a + i),
+							 _mm512_loadu_ps(b + i));
+		sum.high = add_square(sum.high, _mm512_loadu_ps(a + i + WIDTH),
+							  _mm512_loadu_ps(b + i + WIDTH));
+	}
+
+	if (i < n)
+	{
+		__mmask16	low = lanes_present(n - i, 0);
+		__mmask16	high = lanes_present(n - i, WIDTH);
+
+		sum.low = add_square(sum.low, _mm512_maskz_loadu_ps(low, a + i),
+							 _mm512_maskz_loadu_ps(low, b + i));
+		sum.high = add_square(sum.high,
+							  _mm512_maskz_loadu_ps(high, a + i + WIDTH),
+							  _mm512_maskz_loadu_ps(high, b + i + WIDTH));
+	}
+
+	return reduce_lanes(sum);
+}
+
+AVX512 static float
+inner_product(int n, const float *a, const float *b)
+{
+	LaneSums	sum = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+	{
+		sum.low = add_product(sum.low, _mm512_loadu_ps(a + i),
+							  _mm512_loadu_ps(b + i));
+		sum.high = add_product(sum.high, _mm512_loadu_ps(a + i + WIDTH),
+							   _mm512_loadu_ps(b + i + WIDTH));
+	}
+
+	if (i < n)
+	{
+		__mmask16	low = lanes_present(n - i, 0);
+		__mmask16	high = lanes_present(n - i, WIDTH);
+
+		sum.low = add_product(sum.low, _mm512_maskz_loadu_ps(low, a + i),
+							  _mm512_maskz_loadu_ps(low, b + i));
+		sum.high = add_product(sum.high,
+							   _mm512_maskz_loadu_ps(high, a + i + WIDTH),
+							   _mm512_maskz_loadu_ps(high, b + i + WIDTH));
+	}
+
+	return reduce_lanes(sum);
+}
+
+AVX512 static float
+l1(int n, const float *a, const float *b)
+{
+	LaneSums	sum = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+	int			i;
+
+	for (i = 0; i + ANNOY_KERNEL_LANES <= n; i += ANNOY_KERNEL_LANES)
+	{
+		sum.low = add_absolute(sum.low, _mm512_loadu_ps(a + i),
+							   _mm512_loadu_ps(b + i));
+		sum.high = add_absolute(sum.high, _mm512_loadu_ps(a + i + WIDTH),
+								_mm512_loadu_ps(b + i + WIDTH));
+	}
+
+	if (i < n)
+	{
+		__mmask16	low = lanes_present(n - i, 0);
+		__mmask16	high = lanes_present(n - i, WIDTH);
+
+		sum.low = add_absolute(sum.low, _mm512_maskz_loadu_ps(low, a + i),
+							   _mm512_maskz_loadu_ps(low, b + i));
+		sum.high = add_absolute(sum.high,
+								_mm512_maskz_loadu_ps(high, a + i + WIDTH),
+								_mm512_maskz_loadu_ps(high, b + i + WIDTH));
+	}
+
+	return reduce_lanes(sum);
+}
+
+AVX512 static void
+inner_products(int n, const float *a, const float *b, float out[3])
+{
+	LaneSums	ab = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+	LaneSums	aa = ab;
+	LaneSums	bb = ab;
+	int			i;
+
+	/* the mask costs nothing beside three products, so one loop does all */
+	for (i = 0; i < n; i += ANNOY_KERNEL_LANES)
+	{
+		__mmask16	low = lanes_present(n - i, 0);
+		__mmask16	high = lanes_present(n - i, WIDTH);
+		__m512		a_low = _mm512_maskz_loadu_ps(low, a + i);
+		__m512		b_low = _mm512_maskz_loadu_ps(low, b + i);
+		__m512		a_high = _mm512_maskz_loadu_ps(high, a + i + WIDTH);
+		__m512		b_high = _mm512_maskz_loadu_ps(high, b + i + WIDTH);
+
+		ab.low = add_product(ab.low, a_low, b_low);
+		ab.high = add_product(ab.high, a_high, b_high);
+		aa.low = add_product(aa.low, a_low, a_low);
+		aa.high = add_product(aa.high, a_high, a_high);
+		bb.low = add_product(bb.low, b_low, b_low);
+		bb.high = add_product(bb.high, b_high, b_high);
+	}
+
+	out[0] = reduce_lanes(ab);
+	out[1] = reduce_lanes(aa);
+	out[2] = reduce_lanes(bb);
+}
+
+/* The 32-bit sums of 32 products, in pairs, of int8 and int16. */
+AVX512 static inline __m512i
+multiply_quantised(const int8_t *a, const int16_t *b)
+{
+	__m256i		bytes = _mm256_loadu_si256((const __m256i *) a);
+
+	return _mm512_madd_epi16(_mm512_cvtepi8_epi16(bytes),
+							 _mm512_loadu_si512(b));
+}
+
+AVX512 static int32_t
+dot_quantised(int n, const int8_t *a, const int16_t *b)
+{
+	__m512i		even = _mm512_setzero_si512();
+	__m512i		odd = _mm512_setzero_si512();
+	int			i;
+
+	for (i = 0; i + 64 <= n; i += 64)
+	{
+		even = _mm512_add_epi32(even, multiply_quantised(a + i, b + i));
+		odd = _mm512_add_epi32(odd, multiply_quantised(a + i + 32, b + i + 32));
+	}
+
+	if (i + 32 <= n)
+	{
+		even = _mm512_add_epi32(even, multiply_quantised(a + i, b + i));
+		i += 32;
+	}
+
+	if (i < n)
+	{
+		__m128i		bytes = _mm_loadu_si128((const __m128i *) (a + i));
+		__m256i		words = _mm256_loadu_si256((const __m256i *) (b + i));
+		__m256i		sums = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes),
+											 words);
+
+		odd = _mm512_add_epi32(odd, _mm512_inserti64x4(_mm512_setzero_si512(),
+												   sums, 0));
+	}
+
+	return _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd));
+}
+
+AVX512 static void
+dequantise(int n, const int16_t *in, float scale, float *out)
+{
+	__m512		factor = _mm512_set1_ps(scale);
+	int			i;
+
+	for (i = 0; i < n; i += WIDTH)
+	{
+		__m256i		words = _mm256_loadu_si256((const __m256i *) (in + i));
+		__m512		values = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words));
+
+		_mm512_storeu_ps(out + i, _mm512_mul_ps(factor, values));
+	}
+}
+
+/*
+ * The steps of distance 1, 2, 4 and 8: each element meets the one that the
+ * shuffle brought to its place, and the upper one of a pair is subtracted
+ * from the lower, by adding it with its sign flipped.
+ */
+AVX512 static inline __m512
+transform_register(__m512 x)
+{
+	__m512		upper1 = _mm512_castsi512_ps(_mm512_set1_epi64(INT64_MIN));
+	__m512		upper2 = _mm512_broadcast_f32x4(_mm_setr_ps(0.0f, 0.0f,
+															-0.0f, -0.0f));
+	__m512		minus = _mm512_set1_ps(-0.0f);
+	__m512		upper4 = _mm512_maskz_mov_ps(0xF0F0, minus);
+	__m512		upper8 = _mm512_maskz_mov_ps(0xFF00, minus);
+
+	x = _mm512_add_ps(_mm512_permute_ps(x, _MM_SHUFFLE(2, 3, 0, 1)),
+					  _mm512_xor_ps(x, upper1));
+	x = _mm512_add_ps(_mm512_permute_ps(x, _MM_SHUFFLE(1, 0, 3, 2)),
+					  _mm512_xor_ps(x, upper2));
+	x = _mm512_add_ps(_mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(2, 3, 0, 1)),
+					  _mm512_xor_ps(x, upper4));
+	return _mm512_add_ps(_mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(1, 0, 3, 2)),
+						 _mm512_xor_ps(x, upper8));
+}
+
+/* Four registers of elements that lie a distance apart. */
+typedef struct FourRegisters
+{
+	__m512		x0;
+	__m512		x1;
+	__m512		x2;
+	__m512		x3;
+} FourRegisters;
+
+/* The steps of distance d and 2d on registers that lie d apart. */
+AVX512 static inline FourRegisters
+butterfly_four(FourRegisters r)
+{
+	__m512		sum01 = _mm512_add_ps(r.x0, r.x1);
+	__m512		difference01 = _mm512_sub_ps(r.x0, r.x1);
+	__m512		sum23 = _mm512_add_ps(r.x2, r.x3);
+	__m512		difference23 = _mm512_sub_ps(r.x2, r.x3);
+
+	r.x0 = _mm512_add_ps(sum01, sum23);
+	r.x1 = _mm512_add_ps(difference01, difference23);
+	r.x2 = _mm512_sub_ps(sum01, sum23);
+	r.x3 = _mm512_sub_ps(difference01, difference23);
+	return r;
+}
+
+AVX512 static inline FourRegisters
+load_four(const float *x, int distance)
+{
+	FourRegisters r;
+
+	r.x0 = _mm512_loadu_ps(x);
+	r.x1 = _mm512_loadu_ps(x + distance);
+	r.x2 = _mm512_loadu_ps(x + 2 * distance);
+	r.x3 = _mm512_loadu_ps(x + 3 * distance);
+	return r;
+}
+
+AVX512 static inline void
+store_four(float *x, int distance, FourRegisters r)
+{
+	_mm512_storeu_ps(x, r.x0);
+	_mm512_storeu_ps(x + distance, r.x1);
+	_mm512_storeu_ps(x + 2 * distance, r.x2);
+	_mm512_storeu_ps(x + 3 * distance, r.x3);
+}
+
+/* The steps of distance 1 to 32 on 64 elements. */
+AVX512 static inline void
+transform_four_registers(float *x)
+{
+	FourRegisters r = load_four(x, WIDTH);
+
+	r.x0 = transform_register(r.x0);
+	r.x1 = transform_register(r.x1);
+	r.x2 = transform_register(r.x2);
+	r.x3 = transform_register(r.x3);
+	store_four(x, WIDTH, butterfly_four(r));
+}
+
+/* The last step, if their number is odd: its distance is half the array. */
+AVX512 static inline void
+transform_last_step(int n, float *x)
+{
+	float	   *upper = x + n / 2;
+	int			i;
+
+	for (i = 0; i < n / 2; i += WIDTH)
+	{
+		__m512		low = _mm512_loadu_ps(x + i);
+		__m512		high = _mm512_loadu_ps(upper + i);
+
+		_mm512_storeu_ps(x + i, _mm512_add_ps(low, high));
+		_mm512_storeu_ps(upper + i, _mm512_sub_ps(low, high));
+	}
+}
+
+AVX512 static void
+walsh_hadamard(int n, float *x)
+{
+	int			distance;
+	int			i;
+	int			j;
+
+	if (n >= 4 * WIDTH)
+	{
+		for (i = 0; i < n; i += 4 * WIDTH)
+			transform_four_registers(x + i);
+		distance = 4 * WIDTH;
+	}
+	else
+	{
+		for (i = 0; i < n; i += WIDTH)
+			_mm512_storeu_ps(x + i, transform_register(_mm512_loadu_ps(x + i)));
+		distance = WIDTH;
+	}
+
+	/* two steps in each pass over memory */
+	for (; distance * 4 <= n; distance *= 4)
+		for (i = 0; i < n; i += 4 * distance)
+			for (j = i; j < i + distance; j += WIDTH)
+				store_four(x + j, distance,
+						   butterfly_four(load_four(x + j, distance)));
+
+	if (distance < n)
+		transform_last_step(n, x);
+}
+
+AVX512 static void
+permute_signed(int n, const uint16_t *plan, const float *in, float *out)
+{
+	__m512i		index_mask = _mm512_set1_epi32(ANNOY_PLAN_INDEX_MASK);
+	__m512i		sign_mask = _mm512_set1_epi32(INT32_MIN);
+	int			i;
+
+	for (i = 0; i < n; i += WIDTH)
+	{
+		__m256i		words = _mm256_loadu_si256((const __m256i *) (plan + i));
+		__m512i		steps = _mm512_cvtepu16_epi32(words);
+		__m512i		index = _mm512_and_si512(steps, index_mask);
+		__m512i		sign = _mm512_and_si512(_mm512_slli_epi32(steps, 16),
+											sign_mask);
+		__m512i		values = _mm512_i32gather_epi32(index, in, sizeof(float));
+
+		_mm512_storeu_si512(out + i, _mm512_xor_si512(values, sign));
+	}
+}
+
+/*
+ * Table sums of 16 entries, four rows of codes side by side in the four
+ * 128-bit lanes.  Seen as 16-bit numbers, "mixed" adds both bytes of each pair,
+ * the odd entry's 256-fold, modulo 2^16; "odd" adds the upper bytes alone.
+ * The even entry's sum is what remains when the odd one's is taken away.  A
+ * sum is exact as long as it fits in 16 bits: 192 rows bring 48 * 2 additions
+ * of at most 255 into each lane.
+ */
+typedef struct TableSums
+{
+	__m512i		mixed;
+	__m512i		odd;
+} TableSums;
+
+AVX512 static inline TableSums
+add_lookups(TableSums sum, __m512i codes, __m512i low_table,
+			__m512i high_table)
+{
+	__m512i		nibble = _mm512_set1_epi8(15);
+	__m512i		low_index = _mm512_and_si512(codes, nibble);
+	__m512i		high_index = _mm512_and_si512(_mm512_srli_epi16(codes, 4),
+											  nibble);
+	__m512i		low = _mm512_shuffle_epi8(low_table, low_index);
+	__m512i		high = _mm512_shuffle_epi8(high_table, high_index);
+
+	sum.mixed = _mm512_add_epi16(sum.mixed, _mm512_add_epi16(low, high));
+	sum.odd = _mm512_add_epi16(sum.odd,
+							   _mm512_add_epi16(_mm512_srli_epi16(low, 8),
+												_mm512_srli_epi16(high, 8)));
+	return sum;
+}
+
+/*
+ * Adds the four lanes of 16-bit sums and puts the entries in order.  Two
+ * lanes together are at most 192 * 255, still 16 bits; all four need 32.
+ */
+AVX512 static inline __m512i
+fold_table_sums(TableSums sum)
+{
+	__m512i		even = _mm512_sub_epi16(sum.mixed,
+										_mm512_slli_epi16(sum.odd, 8));
+	__m256i		even_pair = _mm256_add_epi16(_mm512_castsi512_si256(even),
+											 _mm512_extracti64x4_epi64(even, 1));
+	__m256i		odd_pair = _mm256_add_epi16(_mm512_castsi512_si256(sum.odd),
+											_mm512_extracti64x4_epi64(sum.odd, 1));
+	__m256i		first = _mm256_unpacklo_epi16(even_pair, odd_pair);
+	__m256i		last = _mm256_unpackhi_epi16(even_pair, odd_pair);
+	__m256i		lane0 = _mm256_permute2x128_si256(first, last, 0x20);
+	__m256i		lane1 = _mm256_permute2x128_si256(first, last, 0x31);
+
+	return _mm512_add_epi32(_mm512_cvtepu16_epi32(lane0),
+							_mm512_cvtepu16_epi32(lane1));
+}
+
+AVX512 static inline __m512i
+load_two_rows(const uint8_t *rows)
+{
+	__m256i		two = _mm256_loadu_si256((const __m256i *) rows);
+
+	return _mm512_inserti64x4(_mm512_setzero_si512(), two, 0);
+}
+
+AVX512 static inline __m512i
+sum_tables(int rows, const uint8_t *table, const uint8_t *codes)
+{
+	const uint8_t *low_table = table;
+	const uint8_t *high_table = table + rows * 16;
+	const int	bytes = rows * 16;
+	TableSums	sum = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+	int			i;
+
+	for (i = 0; i + 64 <= bytes; i += 64)
+		sum = add_lookups(sum, _mm512_loadu_si512(codes + i),
+						  _mm512_loadu_si512(low_table + i),
+						  _mm512_loadu_si512(high_table + i));
+
+	/*
+	 * Two rows are left if not four; the zeroes beside them look up zeroes.
+	 */
+	if (i < bytes)
+		sum = add_lookups(sum, load_two_rows(codes + i),
+						  load_two_rows(low_table + i),
+						  load_two_rows(high_table + i));
+
+	return fold_table_sums(sum);
+}
+
+/*
+ * The maximum instruction gives its second operand if one is a NaN, which is
+ * what kernel.h asks for.
+ */
+AVX512 static uint32_t
+rank_block(const AnnoyRankParameters *parameters, const uint8_t *block,
+		   float lower[16])
+{
+	const int	rows = parameters->rows;
+	const uint8_t *factors = block + rows * ANNOY_BLOCK_ENTRIES;
+	__m512		f1 = _mm512_loadu_ps(factors);
+	__m512		f2 = _mm512_loadu_ps(factors + 16 * sizeof(float));
+	__m512		sums = _mm512_cvtepi32_ps(sum_tables(rows, parameters->table,
+													 block));
+	__m512		product = _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(parameters->delta),
+													  sums),
+										_mm512_set1_ps(parameters->bias));
+	__m512		estimate = _mm512_sub_ps(_mm512_add_ps(_mm512_set1_ps(parameters->base),
+													   f2),
+										 _mm512_mul_ps(f1, product));
+	__m512		b = _mm512_mul_ps(f1, _mm512_set1_ps(parameters->width));
+	__m512		bound;
+
+	if (parameters->linear)
+		bound = _mm512_max_ps(_mm512_sub_ps(estimate, b),
+							  _mm512_set1_ps(-FLT_MAX));
+	else
+	{
+		__m512		zero = _mm512_setzero_ps();
+		__m512		root;
+
+		estimate = _mm512_max_ps(estimate, zero);
+		root = _mm512_sqrt_ps(_mm512_add_ps(_mm512_mul_ps(b, b), estimate));
+		bound = _mm512_max_ps(_mm512_sub_ps(root, b), zero);
+		bound = _mm512_mul_ps(bound, bound);
+	}
+
+	_mm512_storeu_ps(lower, bound);
+	return _mm512_cmp_ps_mask(bound, _mm512_set1_ps(parameters->threshold),
+							  _CMP_LT_OQ);
+}
+
+static const AnnoyKernels avx512_kernels = {
+	.name = "avx512",
+	.l2_squared = l2_squared,
+	.inner_product = inner_product,
+	.l1 = l1,
+	.inner_products = inner_products,
+	.dot_quantised = dot_quantised,
+	.dequantise = dequantise,
+	.walsh_hadamard = walsh_hadamard,
+	.permute_signed = permute_signed,
+	.rank_block = rank_block
+};
+
+const AnnoyKernels *
+AnnoyGetAvx512Kernels(void)
+{
+	if (__builtin_cpu_supports("avx512f") &&
+		__builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl"))
+		return &avx512_kernels;
+
+	return NULL;
+}
+
+#else
+
+const AnnoyKernels *
+AnnoyGetAvx512Kernels(void)
+{
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * leaf.h
+ *	  Entries of leaf pages: reading, ranking and filling them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_LEAF_H
+#define ANNOY_LEAF_H
+
+#include "meta.h"
+
+/* An item that a leaf has named: its lower bound and where it is. */
+typedef struct AnnoyCandidate
+{
+	float		lower;			/* see AnnoyBoundToDistance */
+	ItemPointerData address;	/* of the item */
+} AnnoyCandidate;
+
+#define QUEUE_PREFIX AnnoyCandidate
+#define QUEUE_ELEMENT AnnoyCandidate
+#define QUEUE_KEY(e) ((e).lower)
+#include "queue.h"
+
+/* Errors out unless the leaf's counts are possible. */
+extern void AnnoyCheckLeaf(Relation index, Page page, BlockNumber block,
+						   int sketch_dimensions);
+
+/*
+ * Appends to "candidates" (in no order) the entries of a leaf page whose
+ * lower bound is at least "from" and below "threshold"; returns how many
+ * entries were at least "threshold".  scratch: AnnoyBlockSize(s) bytes,
+ * 8-byte aligned.
+ */
+extern int	AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
+						  Page page, float from, float threshold,
+						  char *scratch, AnnoyCandidateQueue *candidates);
+
+/* Addresses of all entries of a leaf page, in their order. */
+extern int	AnnoyListLeaf(Page page, int sketch_dimensions,
+						  ItemPointerData *addresses);
+
+/* Starts an empty leaf with a centroid; pd_lower covers it. */
+extern void AnnoyStartLeaf(Page page, const AnnoySketcher *sketcher,
+						   const int8 *centroid, float scale,
+						   float norm_squared, float extra);
+
+/* Adds an entry to a leaf page that has room for it. */
+extern void AnnoyAddLeafEntry(Page page, const AnnoySketcher *sketcher,
+							  const float *sketch, bool unbounded,
+							  ItemPointer address);
+
+#endif							/* ANNOY_LEAF_H */

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * meta.h
+ *	  Metapage, centre and roots of an index, and a backend's copy of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_META_H
+#define ANNOY_META_H
+
+#include "opclass.h"
+#include "page.h"
+#include "sketch.h"
+
+/* Metapage, block 0.  Written at build; inserts do not change it. */
+typedef struct AnnoyMetaPageData
+{
+	uint32		magic;
+	uint32		format_version;
+	uint16		metric;			/* AnnoyMetric */
+	uint16		element;		/* AnnoyElementKind */
+	int32		dimensions;		/* d; 0 until the first row is known */
+	int32		sketch_dimensions;	/* s */
+	int32		n_trees;
+	uint64		seed;
+	int64		items;			/* at build: rows in leaves */
+	int64		tail_items;		/* at build: rows in the tail */
+	int64		search_k;		/* calibrated for recall@10 of 0.95; 0: none */
+	float4		max_norm;		/* M, inner product */
+	float4		epsilon;		/* standard deviations of a lower bound */
+	BlockNumber centre;			/* first centre page, invalid: origin */
+	BlockNumber roots;			/* first page of roots */
+	BlockNumber tail;			/* first tail page */
+	uint32		unused;
+} AnnoyMetaPageData;
+
+StaticAssertDecl(sizeof(AnnoyMetaPageData) == 80,
+				 "metapage has a fixed size");
+
+#define AnnoyPageGetMeta(page) ((AnnoyMetaPageData *) PageGetContents(page))
+
+#define ANNOY_FLOATS_PER_PAGE ((int) (ANNOY_PAGE_CONTENT / sizeof(float4)))
+#define ANNOY_ROOTS_PER_PAGE ((int) (ANNOY_PAGE_CONTENT / sizeof(AnnoyChild)))
+#define ANNOY_MAX_TREES 1000
+
+/* Standard deviations that a lower bound leaves, at the calibrated search_k. */
+#define ANNOY_DEFAULT_EPSILON 2.2f
+
+/* What a backend needs to know of an index to walk it. */
+typedef struct AnnoyForest
+{
+	AnnoyMetaPageData meta;
+	AnnoySketcher sketcher;
+	AnnoyChild *roots;			/* [n_trees] */
+} AnnoyForest;
+
+/*
+ * Reads the metapage alone; errors out on a foreign or newer format, or on
+ * values out of range.
+ */
+extern void AnnoyReadMeta(Relation index, AnnoyMetaPageData *meta);
+
+/*
+ * A copy of the forest's description in "context" (centre, rotation, roots),
+ * taken from the relation cache and put there first if need be.
+ */
+extern AnnoyForest *AnnoyLoadForest(Relation index, MemoryContext context);
+
+/*
+ * Items to inspect before the first row when neither the setting nor the
+ * option says so: calibrated at build, or a guess for an index without.
+ */
+extern int64 AnnoyEstimateSearchK(Relation index, double tuples);
+
+/* Build: writes centre pages, root pages; metapage is block 0. */
+extern BlockNumber AnnoyWriteCentre(Relation index, const float *centre,
+									int dimensions);
+extern BlockNumber AnnoyWriteRoots(Relation index, ForkNumber fork,
+								   const AnnoyChild *roots, int n_trees);
+extern void AnnoySetRoot(Relation index, BlockNumber roots, int tree,
+						 const AnnoyChild *root);
+extern void AnnoyFillMetaPage(Page page, const AnnoyMetaPageData *meta);
+
+#endif							/* ANNOY_META_H */

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *	  Options of an index (WITH (...)) and settings of a session (annoy.*).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_OPTIONS_H
+#define ANNOY_OPTIONS_H
+
+#include "utils/relcache.h"
+
+/* Stands for "choose for me" in n_trees, search_k and max_scan_items. */
+#define ANNOY_AUTOMATIC (-1)
+
+/* The genuine library's own values. */
+#define ANNOY_DEFAULT_NEIGHBORS 5
+#define ANNOY_DEFAULT_SEED UINT64CONST(1234567890987654321)
+
+#define ANNOY_MIN_VERBOSE (-2)
+#define ANNOY_MAX_VERBOSE 2
+
+/* What a scan does when its first budget does not give enough rows. */
+typedef enum AnnoyIterativeScan
+{
+	ANNOY_ITERATIVE_OFF,		/* ends */
+	ANNOY_ITERATIVE_RELAXED,	/* goes on, late rows come at once */
+	ANNOY_ITERATIVE_STRICT		/* goes on, late rows come in order at the end */
+} AnnoyIterativeScan;
+
+/* Parsed reloptions: rd_options of an index.  NULL there if none is set. */
+typedef struct AnnoyOptions
+{
+	int32		vl_len_;		/* varlena header (do not touch directly!) */
+	int			n_trees;		/* 1 .. ANNOY_MAX_TREES or ANNOY_AUTOMATIC */
+	int			search_k;		/* 1 .. INT_MAX or ANNOY_AUTOMATIC */
+	int			n_neighbors;	/* 1 .. INT_MAX */
+	int			seed_offset;	/* of a string in this struct; 0: not set */
+} AnnoyOptions;
+
+/* The settings; see the descriptions in options.c. */
+extern int	annoy_search_k;
+extern int	annoy_iterative_scan;	/* an AnnoyIterativeScan */
+extern int	annoy_max_scan_items;
+extern int	annoy_verbose;
+
+extern void AnnoyInitOptions(void);
+
+/*
+ * The options of an index as they are set now, which for n_trees and seed may
+ * differ from what it was built with.  No lock beyond that on the relation.
+ */
+extern int	AnnoyGetTreeCount(Relation index);	/* or ANNOY_AUTOMATIC */
+extern int	AnnoyGetSearchK(Relation index);	/* or ANNOY_AUTOMATIC */
+extern int	AnnoyGetNeighbors(Relation index);
+
+/*
+ * The seed, never 0: that stands for the default, as in the genuine library.
+ * With "warn" a seed that was set to 0 is reported as a WARNING.
+ */
+extern uint64 AnnoyGetSeed(Relation index, bool warn);
+
+#endif							/* ANNOY_OPTIONS_H */

@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.h
+ *	  Kinds and layout of the index's pages.  See README, "Pages".
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_PAGE_H
+#define ANNOY_PAGE_H
+
+#include "postgres.h"
+
+#include "access/itup.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+#include "utils/rel.h"
+
+#include "kernel.h"
+
+#define ANNOY_MAGIC 0x594E4E41	/* "ANNY" in little-endian order */
+#define ANNOY_FORMAT_VERSION 1
+
+/*
+ * Last two bytes of every page, so that tools like pg_filedump can tell the
+ * access method; next to GIN's 0xFF80-like ids (see access/spgist_private.h).
+ */
+#define ANNOY_PAGE_ID 0xFFA1
+
+#define ANNOY_META_BLOCK 0
+
+/* On disk: do not renumber. */
+typedef enum AnnoyPageKind
+{
+	ANNOY_PAGE_META = 1,
+	ANNOY_PAGE_CENTRE = 2,
+	ANNOY_PAGE_ROOTS = 3,
+	ANNOY_PAGE_ITEM = 4,
+	ANNOY_PAGE_INNER = 5,
+	ANNOY_PAGE_DIRECTORY = 6,
+	ANNOY_PAGE_LEAF = 7,
+	ANNOY_PAGE_TAIL = 8
+} AnnoyPageKind;
+
+/*
+ * Special area of every page.
+ *
+ *	rightlink	meta, item, inner: none.  Centre, roots, tail: next page of
+ *				the list.  Directory, leaf: right sibling after a split.
+ *	chainlink	leaf: next page of a leaf of inseparable items
+ */
+typedef struct AnnoyPageOpaqueData
+{
+	BlockNumber rightlink;
+	BlockNumber chainlink;
+	uint16		kind;			/* AnnoyPageKind */
+	uint16		tree;			/* inner, directory, leaf: number of the tree */
+	uint16		flags;			/* ANNOY_LEAF_CHAINED */
+	uint16		page_id;		/* ANNOY_PAGE_ID */
+} AnnoyPageOpaqueData;
+
+StaticAssertDecl(sizeof(AnnoyPageOpaqueData) == 16,
+				 "special area of an annoy page has a fixed size");
+
+typedef AnnoyPageOpaqueData *AnnoyPageOpaque;
+
+#define AnnoyPageGetOpaque(page) \
+	((AnnoyPageOpaque) PageGetSpecialPointer(page))
+
+/* Continuation of a leaf: reached by chainlink, not by a link. */
+#define ANNOY_LEAF_CHAINED 0x0001
+
+/* Bytes of a page between its header and its special area. */
+#define ANNOY_PAGE_CONTENT \
+	(BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - sizeof(AnnoyPageOpaqueData))
+
+/*
+ * Link to a leaf: the version is that of the leaf when the link was made.
+ * Who meets another version follows right links until versions match.
+ */
+typedef struct AnnoyLink
+{
+	BlockNumber block;
+	uint32		version;
+} AnnoyLink;
+
+StaticAssertDecl(sizeof(AnnoyLink) == 8, "on-disk link has a fixed size");
+
+/* First version of a directory or leaf; 0 in a link: do not compare. */
+#define ANNOY_FIRST_VERSION 1
+#define ANNOY_ANY_VERSION 0
+
+/* Link to a node of a tree: a hyperplane (slot of an inner page) or a
+ * directory (slot 0). */
+typedef struct AnnoyChild
+{
+	BlockNumber block;
+	uint32		version;		/* directories only */
+	uint16		slot;
+	uint16		kind;			/* ANNOY_PAGE_INNER or ANNOY_PAGE_DIRECTORY */
+} AnnoyChild;
+
+StaticAssertDecl(sizeof(AnnoyChild) == 12, "on-disk link has a fixed size");
+
+/*
+ * Inner page: AnnoyInnerHeader, then "count" nodes of AnnoyNodeSize(s) bytes.
+ *
+ *	+--------+--------------------------------------------------+
+ *	| header | child[0] child[1] offset scale extra | normal[s] | ...
+ *	+--------+--------------------------------------------------+
+ */
+typedef struct AnnoyInnerHeader
+{
+	uint16		count;
+	uint16		unused;
+	uint32		unused2;
+} AnnoyInnerHeader;
+
+StaticAssertDecl(sizeof(AnnoyInnerHeader) == 8, "on-disk header has a fixed size");
+
+typedef struct AnnoyNodeData
+{
+	AnnoyChild	child[2];		/* margin <= 0, margin > 0 */
+	float4		offset;
+	float4		scale;
+	float4		extra_weight;
+	int8		normal[FLEXIBLE_ARRAY_MEMBER];	/* s */
+} AnnoyNodeData;
+
+typedef AnnoyNodeData *AnnoyNode;
+
+StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
+				 "on-disk node has a fixed size");
+
+#define AnnoyNodeSize(s) (offsetof(AnnoyNodeData, normal) + (s))
+#define AnnoyInnerCapacity(s) \
+	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyInnerHeader)) / AnnoyNodeSize(s)))
+#define AnnoyPageGetInnerHeader(page) \
+	((AnnoyInnerHeader *) PageGetContents(page))
+#define AnnoyPageGetNode(page, s, slot) \
+	((AnnoyNode) (PageGetContents(page) + sizeof(AnnoyInnerHeader) + \
+				  (Size) (slot) * AnnoyNodeSize(s)))
+
+/*
+ * Directory page: AnnoyDirectoryHeader, then "count" entries, one for each
+ * leaf of a small subtree.
+ *
+ *	+---------------+---------------------------------------------+
+ *	| version count | link scale norm_squared extra | centroid[s] | ...
+ *	+---------------+---------------------------------------------+
+ */
+typedef struct AnnoyDirectoryHeader
+{
+	uint32		version;
+	uint16		count;
+	uint16		unused;
+} AnnoyDirectoryHeader;
+
+StaticAssertDecl(sizeof(AnnoyDirectoryHeader) == 8,
+				 "on-disk header has a fixed size");
+
+typedef struct AnnoyDirectoryEntryData
+{
+	AnnoyLink	leaf;
+	float4		scale;			/* of the centroid */
+	float4		norm_squared;	/* of the dequantised centroid, without extra */
+	float4		extra;
+	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */
+} AnnoyDirectoryEntryData;
+
+typedef AnnoyDirectoryEntryData *AnnoyDirectoryEntry;
+
+StaticAssertDecl(offsetof(AnnoyDirectoryEntryData, centroid) == 20,
+				 "on-disk directory entry has a fixed size");
+
+#define AnnoyDirectoryEntrySize(s) \
+	(offsetof(AnnoyDirectoryEntryData, centroid) + (s))
+#define AnnoyDirectoryCapacity(s) \
+	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyDirectoryHeader)) / \
+			AnnoyDirectoryEntrySize(s)))
+#define AnnoyPageGetDirectoryHeader(page) \
+	((AnnoyDirectoryHeader *) PageGetContents(page))
+#define AnnoyPageGetDirectoryEntry(page, s, i) \
+	((AnnoyDirectoryEntry) (PageGetContents(page) + \
+							sizeof(AnnoyDirectoryHeader) + \
+							(Size) (i) * AnnoyDirectoryEntrySize(s)))
+
+/*
+ * Leaf page: AnnoyLeafHeaderData with the centroid, then blocks of 16 entries.
+ *
+ *	+------------------------------------+-------------+---------+---------
+ *	| version scale norm extra count|c[s]| full block  | full .. | open block
+ *	+------------------------------------+-------------+---------+---------
+ *	full block:	codes, byte r of all 16 entries side by side (2s bytes);
+ *				float f1[16]; float f2[16]; address[16] of 6 bytes
+ *	open block (count % 16 entries), each: code (s/8 bytes), f1, f2, address
+ *
+ * The open block is stored entry by entry so that an insert changes one short
+ * run of bytes; the sixteenth entry turns it into a full one.
+ */
+typedef struct AnnoyLeafHeaderData
+{
+	uint32		version;
+	float4		scale;			/* of the centroid */
+	float4		norm_squared;	/* of the dequantised centroid, without extra */
+	float4		extra;
+	uint16		count;
+	uint16		unused;
+	uint32		unused2;
+	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */
+} AnnoyLeafHeaderData;
+
+typedef AnnoyLeafHeaderData *AnnoyLeafHeader;
+
+StaticAssertDecl(offsetof(AnnoyLeafHeaderData, centroid) == 24,
+				 "on-disk leaf header has a fixed size");
+
+#define AnnoyLeafHeaderSize(s) (offsetof(AnnoyLeafHeaderData, centroid) + (s))
+#define AnnoyBlockSize(s) \
+	((Size) (s) * 2 + ANNOY_BLOCK_ENTRIES * \
+	 (2 * sizeof(float4) + sizeof(ItemPointerData)))
+#define AnnoyLeafCapacity(s) \
+	((int) ((ANNOY_PAGE_CONTENT - AnnoyLeafHeaderSize(s)) / AnnoyBlockSize(s)) * \
+	 ANNOY_BLOCK_ENTRIES)
+/* parts of a full block */
+#define AnnoyBlockF1(s) ((Size) (s) * 2)
+#define AnnoyBlockF2(s) (AnnoyBlockF1(s) + ANNOY_BLOCK_ENTRIES * sizeof(float4))
+#define AnnoyBlockAddresses(s) \
+	(AnnoyBlockF2(s) + ANNOY_BLOCK_ENTRIES * sizeof(float4))
+/* parts of an entry of the open block */
+#define AnnoyRowSize(s) \
+	((Size) (s) / 8 + 2 * sizeof(float4) + sizeof(ItemPointerData))
+#define AnnoyPageGetLeafHeader(page) ((AnnoyLeafHeader) PageGetContents(page))
+#define AnnoyPageGetLeafBlock(page, s, block) \
+	((char *) PageGetContents(page) + AnnoyLeafHeaderSize(s) + \
+	 (Size) (block) * AnnoyBlockSize(s))
+
+/*
+ * Tail page: AnnoyTailHeader, then "count" entries: rows whose distance is
+ * never a number.  The head is fixed; new pages are linked behind it.
+ */
+typedef struct AnnoyTailHeader
+{
+	uint16		count;
+	uint16		unused[3];
+} AnnoyTailHeader;
+
+typedef struct AnnoyTailEntry
+{
+	ItemPointerData heap_tid;
+	uint16		flags;
+} AnnoyTailEntry;
+
+StaticAssertDecl(sizeof(AnnoyTailEntry) == 8,
+				 "on-disk tail entry has a fixed size");
+
+#define ANNOY_TAIL_NULL 0x0001	/* NULL; else no direction: NaN */
+#define ANNOY_TAIL_DEAD 0x0002
+
+#define AnnoyTailCapacity \
+	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyTailHeader)) / \
+			sizeof(AnnoyTailEntry)))
+#define AnnoyPageGetTailHeader(page) ((AnnoyTailHeader *) PageGetContents(page))
+#define AnnoyPageGetTailEntries(page) \
+	((AnnoyTailEntry *) (PageGetContents(page) + sizeof(AnnoyTailHeader)))
+
+/* Makes an empty page of a kind; pd_lower covers the kind's header. */
+extern void AnnoyInitPage(Page page, AnnoyPageKind kind, int tree);
+
+/* Errors out unless the buffer holds an intact page of the kind. */
+extern void AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind);
+
+/* Reads, locks and checks a page of the kind. */
+extern Buffer AnnoyReadPage(Relation index, BlockNumber block,
+							AnnoyPageKind kind, int lockmode);
+
+/*
+ * Extends the relation by a page of the kind and returns it locked
+ * exclusively and dirty.  Not WAL-logged: for builds, which log all pages at
+ * their end.
+ */
+extern Buffer AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind,
+						  int tree);
+
+/* Reports damage: ERRCODE_INDEX_CORRUPTED with index and block. */
+extern void AnnoyReportCorruption(Relation index, BlockNumber block,
+								  const char *what) pg_attribute_noreturn();
+
+#endif							/* ANNOY_PAGE_H */

@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *	  Ordered index scans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "annoy.h"
+#include "annoycompat.h"
+#include "options.h"
+#include "search.h"
+
+PG_FUNCTION_INFO_V1(annoy_last_scan);
+
+/*
+ * The bound of a scan with more than the calibrated budget leaves more room,
+ * EPSILON_STEP standard deviations for each doubling, so that recall can grow
+ * to 1; never less than at the calibrated budget.
+ */
+#define EPSILON_STEP 0.35f
+#define MAX_EPSILON 5.0f
+
+typedef struct AnnoyScan
+{
+	AnnoySearch *search;		/* made at the first rescan */
+	MemoryContext context;		/* of the search and the query's value */
+	struct varlena *query;		/* detoasted copy, or NULL */
+	bool		started;		/* a row of this rescan was asked for */
+	Oid			distance_type;	/* of the ordering operator */
+} AnnoyScan;
+
+/* annoy_last_scan(): of this session. */
+static AnnoySearchStatistics last_scan;
+
+IndexScanDesc
+annoybeginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	AnnoyScan  *state = palloc0(sizeof(AnnoyScan));
+
+	state->context = AllocSetContextCreate(CurrentMemoryContext, "annoy scan",
+										   ALLOCSET_DEFAULT_SIZES);
+	state->distance_type = FLOAT8OID;
+	scan->opaque = state;
+	if (norderbys > 0)
+	{
+		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
+		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
+		memset(scan->xs_orderbynulls, true, sizeof(bool) * norderbys);
+	}
+	return scan;
+}
+
+void
+annoyrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
+			int norderbys)
+{
+	AnnoyScan  *state = scan->opaque;
+
+	if (keys && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys,
+				scan->numberOfOrderBys * sizeof(ScanKeyData));
+	state->started = false;
+}
+
+/* The budget and bound of this scan: setting, option, calibration. */
+static AnnoySearchLimits
+get_limits(Relation index, const AnnoyForest *forest)
+{
+	AnnoySearchLimits limits;
+	int64		automatic = AnnoyEstimateSearchK(index, forest->meta.items);
+	int64		least = (int64) forest->meta.n_trees * AnnoyGetNeighbors(index);
+
+	if (annoy_search_k != ANNOY_AUTOMATIC)
+		limits.search_k = annoy_search_k;
+	else if (AnnoyGetSearchK(index) != ANNOY_AUTOMATIC)
+		limits.search_k = AnnoyGetSearchK(index);
+	else
+		limits.search_k = Max(automatic, least);
+	limits.max_items = annoy_max_scan_items == ANNOY_AUTOMATIC ?
+		PG_INT64_MAX : annoy_max_scan_items;
+	limits.order = annoy_iterative_scan;
+	limits.epsilon = forest->meta.epsilon;
+	for (int64 k = automatic; k < limits.search_k / 2 &&
+		 limits.epsilon < MAX_EPSILON; k *= 2)
+		limits.epsilon += EPSILON_STEP;
+	return limits;
+}
+
+static void
+start_scan(IndexScanDesc scan)
+{
+	AnnoyScan  *state = scan->opaque;
+	AnnoySearchLimits limits;
+	MemoryContext old;
+
+	if (scan->numberOfOrderBys != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" can only be scanned in the order of a distance",
+						RelationGetRelationName(scan->indexRelation))));
+
+	/*
+	 * An address in a leaf may meanwhile hold another row's item; the heap's
+	 * visibility check tells only under an MVCC snapshot.
+	 */
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		elog(ERROR, "non-MVCC snapshots are not supported by annoy indexes");
+
+	AnnoyCountIndexScan(scan);
+
+	old = MemoryContextSwitchTo(state->context);
+	if (state->search == NULL)
+		state->search = AnnoyBeginSearch(scan->indexRelation);
+	if (state->query)
+		pfree(state->query);
+	state->query = NULL;
+	if (!(scan->orderByData[0].sk_flags & SK_ISNULL))
+	{
+		/* always a copy with a four-byte header that lives as long as we */
+		struct varlena *value = (struct varlena *)
+			DatumGetPointer(scan->orderByData[0].sk_argument);
+
+		state->query = pg_detoast_datum_copy(value);
+	}
+	limits = get_limits(scan->indexRelation,
+						AnnoyGetSearchForest(state->search));
+	AnnoyStartSearch(state->search, state->query, &limits);
+	MemoryContextSwitchTo(old);
+	state->started = true;
+}
+
+bool
+annoygettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	AnnoyScan  *state = scan->opaque;
+	AnnoySearchResult result;
+	MemoryContext old;
+	bool		found;
+
+	Assert(ScanDirectionIsForward(direction));
+	if (!state->started)
+		start_scan(scan);
+
+	old = MemoryContextSwitchTo(state->context);
+	found = AnnoyNextResult(state->search, &result);
+	MemoryContextSwitchTo(old);
+	last_scan = *AnnoyGetSearchStatistics(state->search);
+	if (!found)
+		return false;
+
+	scan->xs_heaptid = result.heap_tid;
+	scan->xs_recheck = false;
+	scan->xs_recheckorderby = false;
+	if (result.kind == ANNOY_DISTANCE_NULL)
+	{
+		scan->xs_orderbyvals[0] = (Datum) 0;
+		scan->xs_orderbynulls[0] = true;
+	}
+	else
+	{
+		IndexOrderByDistance distance = {result.distance, false};
+
+		index_store_float8_orderby_distances(scan, &state->distance_type,
+											 &distance, false);
+	}
+	return true;
+}
+
+void
+annoyendscan(IndexScanDesc scan)
+{
+	AnnoyScan  *state = scan->opaque;
+
+	if (state->search)
+		AnnoyEndSearch(state->search);
+	MemoryContextDelete(state->context);
+	pfree(state);
+	scan->opaque = NULL;
+}
+
+/*
+ * annoy_last_scan() returns record: what the last scan of an annoy index in
+ * this session has done so far; NULL before the first.
+ */
+Datum
+annoy_last_scan(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(last_scan.items_inspected);
+	values[1] = Int64GetDatum(last_scan.leaves);
+	values[2] = Int64GetDatum(last_scan.hyperplanes);
+	values[3] = Int64GetDatum(last_scan.exact_distances);
+	values[4] = Int64GetDatum(last_scan.blocks);
+	values[5] = Int64GetDatum(last_scan.resumptions);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * search.h
+ *	  Nearest-neighbour search of a forest: candidates from leaves, exact
+ *	  distances only where the bounds ask for them, rows in order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_SEARCH_H
+#define ANNOY_SEARCH_H
+
+#include "tree.h"
+
+/* What a search does when its first budget is used up (annoy.iterative_scan). */
+typedef enum AnnoySearchOrder
+{
+	ANNOY_ORDER_OFF,			/* it ends */
+	ANNOY_ORDER_RELAXED,		/* goes on; late items come at once */
+	ANNOY_ORDER_STRICT			/* goes on; late items are kept back */
+} AnnoySearchOrder;
+
+typedef struct AnnoySearchLimits
+{
+	int64		search_k;		/* items to inspect before the first row, and
+								 * again at each resumption */
+	int64		max_items;		/* items to inspect in all */
+	AnnoySearchOrder order;
+	float		epsilon;		/* see AnnoyInitQuery */
+} AnnoySearchLimits;
+
+typedef struct AnnoySearchStatistics
+{
+	int64		items_inspected;
+	int64		leaves;
+	int64		hyperplanes;
+	int64		exact_distances;
+	int64		blocks;			/* pages of the index visited */
+	int64		resumptions;
+} AnnoySearchStatistics;
+
+/* Kinds of a result's distance. */
+typedef enum AnnoyDistanceKind
+{
+	ANNOY_DISTANCE_NUMBER,
+	ANNOY_DISTANCE_NAN,
+	ANNOY_DISTANCE_NULL
+} AnnoyDistanceKind;
+
+typedef struct AnnoySearchResult
+{
+	ItemPointerData heap_tid;
+	ItemPointerData address;	/* of the item; invalid for rows of the tail */
+	AnnoyDistanceKind kind;
+	double		distance;		/* NaN or 0 where it is no number */
+} AnnoySearchResult;
+
+typedef struct AnnoySearch AnnoySearch;
+
+/*
+ * A search of an index, reusable for many queries; lives in the current
+ * memory context.
+ */
+extern AnnoySearch *AnnoyBeginSearch(Relation index);
+
+/*
+ * Starts with a query, a detoasted value of the indexed type that must live
+ * as long as it is searched for, or NULL.  Errors out if its number of
+ * dimensions is not that of the index.
+ */
+extern void AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
+							 const AnnoySearchLimits *limits);
+
+/*
+ * The next row.  Numbers come in order (see AnnoySearchOrder), then NaN, then
+ * NULL.  False at the end.
+ */
+extern bool AnnoyNextResult(AnnoySearch *search, AnnoySearchResult *result);
+
+extern const AnnoySearchStatistics *AnnoyGetSearchStatistics(AnnoySearch *search);
+extern void AnnoyEndSearch(AnnoySearch *search);
+
+/* The description of the index that the search works with. */
+extern const AnnoyForest *AnnoyGetSearchForest(AnnoySearch *search);
+
+/*
+ * For calibration: repeats the walk of the query started last and tells how
+ * many items were inspected, with the leaf included, when each of the items
+ * was first seen; PG_INT64_MAX for one that was not seen within max_items.
+ */
+extern void AnnoyLocateItems(AnnoySearch *search,
+							 const ItemPointerData *addresses, int count,
+							 int64 *positions, int64 max_items);
+
+#endif							/* ANNOY_SEARCH_H */

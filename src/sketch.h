@@ -1,0 +1,240 @@
+/*-------------------------------------------------------------------------
+ *
+ * sketch.h
+ *	  The Euclidean space in which the forest works: transform, rotation,
+ *	  codes, query tables and bounds.  The only layer that knows metrics.
+ *
+ * A vector x of d dimensions becomes a sketch of s = AnnoySketchDimensions(d)
+ * floats: transformed for its metric (cosine: divided by its norm), centred,
+ * rotated by a seeded random orthonormal transform of the padded dimensions
+ * p = d rounded up to 16, and cut to the first s, scaled by sqrt(p / s).
+ * Squared distances of sketches equal those of the transformed vectors where
+ * s = p and estimate them without bias where s < p.
+ *
+ * For inner products a further coordinate, sqrt(M^2 - |x|^2) with M the
+ * largest norm at build, makes the nearest vector that of the largest product
+ * (Neyshabur & Srebro, ICML 2015).  It is kept apart as "extra" and is seen by
+ * hyperplanes and centroids only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_SKETCH_H
+#define ANNOY_SKETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel.h"
+
+/* On disk: do not renumber. */
+typedef enum AnnoyMetric
+{
+	ANNOY_METRIC_L2 = 1,
+	ANNOY_METRIC_COSINE = 2,
+	ANNOY_METRIC_INNER_PRODUCT = 3,
+	ANNOY_METRIC_L1 = 4,
+	ANNOY_METRIC_HAMMING = 5,
+	ANNOY_METRIC_JACCARD = 6
+} AnnoyMetric;
+
+#define ANNOY_MAX_DIMENSIONS 16000
+#define ANNOY_MAX_SKETCH_DIMENSIONS 1536
+
+/* Quantised sketches use 14 bits: 127 * 8191 * 1536 < 2^31. */
+#define ANNOY_QUANTISED_MAX 8191
+
+/*
+ * Norms beyond this are scaled down to it before they are sketched, so that
+ * squares and sums stay finite in float; such an item is "unbounded": its
+ * code says nothing, its lower bound is that of the nearest possible item.
+ */
+#define ANNOY_NORM_LIMIT 1.0e15f
+
+/*
+ * Measured (test_sketch): two rounds leave sparse vectors uneven where
+ * dimensions are cut, three are as even as a random rotation.
+ */
+#define ANNOY_ROTATION_ROUNDS 3
+
+/* Transform of one index.  Filled by AnnoyInitSketcher in caller's memory. */
+typedef struct AnnoySketcher
+{
+	AnnoyMetric metric;
+	int			dimensions;		/* d */
+	int			padded;			/* p: d rounded up to 16 */
+	int			sketch_dimensions;	/* s */
+	float		max_norm;		/* M, inner product only */
+	const float *centre;		/* float[d], or NULL for the origin */
+	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
+	uint16_t   *plan[ANNOY_ROTATION_ROUNDS];	/* signed permutations [p] */
+	float		rotation_scale; /* undoes the growth of the unnormalised
+								 * transforms of the largest block; includes
+								 * sqrt(p / s) */
+} AnnoySketcher;
+
+extern int	AnnoySketchDimensions(int dimensions);
+
+/* Bytes that AnnoyInitSketcher needs at "memory" (8-byte aligned). */
+extern size_t AnnoySketcherMemory(int dimensions);
+
+/*
+ * centre: float[dimensions] that stays valid as long as the sketcher, or NULL.
+ * It is in transformed space (for cosine a mean of unit vectors).
+ */
+extern void AnnoyInitSketcher(AnnoySketcher *sketcher, void *memory,
+							  AnnoyMetric metric, int dimensions,
+							  uint64_t seed, const float *centre,
+							  float max_norm);
+
+/*
+ * After the sketcher, its memory and its centre were copied together: makes
+ * the copy's pointers point "moved" bytes further.
+ */
+extern void AnnoyMoveSketcher(AnnoySketcher *sketcher, ptrdiff_t moved);
+
+/* Floats of scratch that AnnoyMakeSketch and AnnoyTransformVector need. */
+extern int	AnnoySketchScratch(int dimensions);
+
+/*
+ * First step alone: clamps norms, divides by the norm for cosine.  out:
+ * float[d].  Returns false if the vector has no direction (zero under cosine);
+ * sets *norm to the Euclidean norm of the input (in double arithmetic) and
+ * *unbounded if it was above ANNOY_NORM_LIMIT.  The mean of such outputs is a
+ * centre; the largest *norm (capped at ANNOY_NORM_LIMIT) is M.
+ */
+extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
+								 const float *vector, float *out,
+								 double *norm, bool *unbounded);
+
+/*
+ * Sketch of a stored vector.  sketch: float[s].  extra: the further
+ * coordinate, 0 for other metrics.  Returns false if the vector has no
+ * direction; nothing but scratch is written then.
+ */
+extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
+							float *scratch, float *sketch, float *extra,
+							bool *unbounded);
+
+/*
+ * Quantises a sketch to 14 bits for hyperplanes and centroids; returns the
+ * scale: sketch[i] is about scale * quantised[i].  An all-zero sketch (or one
+ * whose largest element is below 1e-30) has scale 0 and quantised 0.
+ */
+extern float AnnoyQuantiseSketch(int s, const float *sketch,
+								 int16_t *quantised);
+
+/* Same for int8 normals and centroids, range -127 .. 127. */
+extern float AnnoyQuantiseDirection(int s, const float *direction,
+									int8_t *quantised);
+
+/* Sum of squares of an int8 array (exact), s a multiple of 16. */
+extern int32_t AnnoyQuantisedNorm(int s, const int8_t *quantised);
+
+/*
+ * Code of an item in a leaf (RaBitQ: Gao & Long, SIGMOD 2024, section 3,
+ * relative to the leaf's centroid c = scale * centroid[]).  With the signs
+ * signs[i] = +-1 of o - c, r = |o - c| and a = r^2 / <signs, o - c>:
+ *
+ *	  f1 = 2a,  f2 = r^2 + 2a <signs, c>
+ *
+ * so that base + f2 - f1 <signs, q> estimates |o - q|^2 with base = |q - c|^2.
+ * For inner products f2 is less |o|^2 + 2 <o, m> with m the rotated centre, so
+ * that the same sum with base = |q - c|^2 - |q|^2 estimates -2 <o, q + m>: the
+ * product of the centred item and the uncentred query.  code: s / 8 bytes, byte g holds
+ * dimensions 8g .. 8g+7 from its lowest bit on, 1 for a positive difference
+ * (or zero).  An item equal to c has f1 = 0.  An unbounded item has f1 = 0,
+ * f2 = -FLT_MAX.
+ */
+extern void AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
+							bool unbounded, const int8_t *centroid,
+							float scale, uint8_t *code, float *f1, float *f2);
+
+/*
+ * A query, ready for hyperplanes, centroids and codes.  All of them see the
+ * same centred sketch, that of its quantised form.  For inner products the
+ * vector is first scaled to norm M, which changes no order and brings it among
+ * the items; its extra coordinate is 0.
+ */
+typedef struct AnnoyQuery
+{
+	bool		undefined;		/* no direction: every distance is NaN */
+	bool		unbounded;		/* bounds mean nothing */
+	float	   *sketch;			/* float[s]: scale * quantised[] */
+	int16_t    *quantised;		/* int16[s] */
+	float		scale;			/* of quantised */
+	float		norm_squared;	/* of the sketch */
+	float		extra;			/* further coordinate: an item's; else 0 */
+	float		rounding;		/* what quantising may have changed, in units
+								 * of the sketch; inner product: of half a
+								 * lower bound */
+	float		scaled_norm;	/* inner product: norm of the scaled query,
+								 * before it is centred; else 0 */
+	double		walk_factor;	/* inner product: M / |q|; else 1 */
+	double		offset;			/* inner product: <centre, q>, else 0 */
+	float		epsilon;
+	float		slack;			/* rounding of the table, already in
+								 * rank.bias */
+	AnnoyRankParameters rank;	/* table, rows, linear, delta, bias; the rest
+								 * is set by AnnoyBeginLeaf */
+} AnnoyQuery;
+
+extern size_t AnnoyQueryMemory(int dimensions);
+
+/*
+ * Prepares a query (memory: 64-byte aligned, AnnoyQueryMemory bytes).  vector:
+ * float[d].  epsilon: how many standard deviations of the estimate a lower
+ * bound leaves; may be infinite (every lower bound is then 0 or -FLT_MAX).
+ */
+extern void AnnoyInitQuery(AnnoyQuery *query, void *memory,
+						   const AnnoySketcher *sketcher, const float *vector,
+						   float *scratch, float epsilon);
+
+/*
+ * Prepares an item for a walk, which sees it where it is stored: a sketch of
+ * AnnoyMakeSketch with its extra coordinate.  For hyperplanes and centroids
+ * only: no table, no bounds.  quantised: int16[s], filled.
+ */
+extern void AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
+							   const AnnoySketcher *sketcher,
+							   const float *sketch, float extra);
+
+/*
+ * Squared distance in the walk's space from the query to an int8 centroid
+ * (scale, sum of squares of the dequantised centroid, extra coordinate); the
+ * order in which leaves are read.
+ */
+extern float AnnoyCentroidDistance(const AnnoySketcher *sketcher,
+								   const AnnoyQuery *query,
+								   const int8_t *centroid, float scale,
+								   float norm_squared, float extra);
+
+/*
+ * Margin of the query to a hyperplane: scale * <normal, q> + extra_weight *
+ * extra - offset with a normal of unit length once scaled; positive: right
+ * side.
+ */
+extern float AnnoyQueryMargin(const AnnoySketcher *sketcher,
+							  const AnnoyQuery *query, const int8_t *normal,
+							  float scale, float extra_weight, float offset);
+
+/*
+ * Completes query->rank for a leaf: base, width, threshold (in the units of
+ * lower bounds).
+ */
+extern void AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
+						   const int8_t *centroid, float scale,
+						   float norm_squared, float threshold);
+
+/*
+ * Lower bound of the operator's distance from a lower bound of rank_block:
+ * L2: its root; L1: the same, for |x|_1 >= |x|_2; cosine: its half; inner
+ * product: half, divided by walk_factor, minus query->offset; Hamming: as it
+ * is; Jaccard: always 0.  Widened for the dimensions cut away and for float
+ * rounding.  An undefined or unbounded query, or an infinite epsilon: 0 or
+ * -INFINITY.
+ */
+extern double AnnoyBoundToDistance(const AnnoySketcher *sketcher,
+								   const AnnoyQuery *query, float lower);
+
+#endif							/* ANNOY_SKETCH_H */

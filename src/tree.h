@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * tree.h
+ *	  Walking the trees of a forest towards a query.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_TREE_H
+#define ANNOY_TREE_H
+
+#include "meta.h"
+
+/* A subtree that has not been entered yet. */
+typedef struct AnnoyNodeCandidate
+{
+	float		priority;		/* sum of squared margins crossed */
+	AnnoyChild	child;
+} AnnoyNodeCandidate;
+
+/* A leaf that a directory has named. */
+typedef struct AnnoyLeafCandidate
+{
+	float		distance;		/* squared, query to centroid */
+	AnnoyLink	link;
+} AnnoyLeafCandidate;
+
+#define QUEUE_PREFIX AnnoyNode
+#define QUEUE_ELEMENT AnnoyNodeCandidate
+#define QUEUE_KEY(e) ((e).priority)
+#include "queue.h"
+
+#define QUEUE_PREFIX AnnoyLeaf
+#define QUEUE_ELEMENT AnnoyLeafCandidate
+#define QUEUE_KEY(e) ((e).distance)
+#include "queue.h"
+
+/*
+ * The two queues of a search: subtrees by the sum of squared margins crossed
+ * (best bin first: Beis & Lowe, CVPR 1997), leaves by the distance of their
+ * centroids.  Directories are opened until ANNOY_LEAVES_AHEAD times as many
+ * leaves are known as were taken.
+ */
+typedef struct AnnoyWalk
+{
+	Relation	index;
+	const AnnoyForest *forest;
+	const AnnoyQuery *query;
+	AnnoyNodeQueue nodes;
+	AnnoyLeafQueue leaves;
+	int64		leaves_known;
+	int64		leaves_taken;
+	int64		hyperplanes;	/* margins computed */
+	int64		pages_read;		/* inner and directory pages */
+} AnnoyWalk;
+
+#define ANNOY_LEAVES_AHEAD 8
+
+/* Allocates the queues in the current memory context. */
+extern void AnnoyInitWalk(AnnoyWalk *walk, Relation index,
+						  const AnnoyForest *forest);
+
+/* Begins at the roots: of all trees, or of one. */
+extern void AnnoyStartWalk(AnnoyWalk *walk, const AnnoyQuery *query);
+extern void AnnoyStartTreeWalk(AnnoyWalk *walk, const AnnoyQuery *query,
+							   int tree);
+
+/*
+ * Takes the nearest known leaf, after opening directories until enough are
+ * known.  Returns false when all leaves were taken.
+ */
+extern bool AnnoyTakeLeaf(AnnoyWalk *walk, AnnoyLeafCandidate *leaf);
+
+/* Opens directories until "leaves" leaves are known or no subtree is left. */
+extern void AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves);
+
+/* Gives back a leaf, or the rest of its chain, to be taken again later. */
+extern void AnnoyReturnLeaf(AnnoyWalk *walk, AnnoyLeafCandidate leaf);
+
+#endif							/* ANNOY_TREE_H */

@@ -1,0 +1,760 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_kernel.c
+ *	  Proves that the plain kernels compute what kernel.h says, and that every
+ *	  other set that this processor runs returns the same bits.
+ *
+ * Inputs lie in allocations of exactly their size, so that the address
+ * sanitizer sees a load beyond the end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernel.h"
+#include "random.h"
+
+#define MAX_SETS 4
+
+static AnnoyRandom random_state;
+
+/* The sets that run here; the first is the plain one. */
+static AnnoyKernels sets[MAX_SETS];
+static int	set_count = 0;
+
+static void *
+allocate(size_t size)
+{
+	void	   *memory = calloc(1, size);
+
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+static float
+random_float(float low, float high)
+{
+	double		fraction = (double) (AnnoyNextRandom(&random_state) >> 11) / 9007199254740992.0;
+
+	return (float) (low + (high - low) * fraction);
+}
+
+/* Numbers of very different size, so that rounding shows the order of sums. */
+static float *
+random_floats(int n)
+{
+	float	   *x = allocate(sizeof(float) * (size_t) n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		x[i] = ldexpf(random_float(-1.0f, 1.0f),
+					  (int) AnnoyRandomBelow(&random_state, 12) - 6);
+	return x;
+}
+
+static uint32_t
+bits_of(float x)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	return bits;
+}
+
+static int
+same_floats(int n, const float *a, const float *b)
+{
+	return memcmp(a, b, sizeof(float) * (size_t) n) == 0;
+}
+
+static void
+test_choice(void)
+{
+	static const char *const names[] = {"plain", "neon", "avx2", "avx512"};
+	size_t		i;
+
+	/* before any choice */
+	CHECK(strcmp(annoy_kernels.name, "plain") == 0);
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		if (AnnoyChooseKernels(names[i]))
+		{
+			CHECK(strcmp(annoy_kernels.name, names[i]) == 0);
+			sets[set_count++] = annoy_kernels;
+		}
+	}
+	CHECK(strcmp(sets[0].name, "plain") == 0);
+
+	/* an unknown name changes nothing */
+	CHECK(!AnnoyChooseKernels("abacus"));
+	CHECK(strcmp(annoy_kernels.name, sets[set_count - 1].name) == 0);
+
+	/* the best one is the last in our list */
+	CHECK(AnnoyChooseKernels(NULL));
+	CHECK(strcmp(annoy_kernels.name, sets[set_count - 1].name) == 0);
+}
+
+/* The order of additions as kernel.h words it, one element at a time. */
+static float
+sum_in_lanes(int n, const float *terms)
+{
+	float		sum[ANNOY_KERNEL_LANES] = {0};
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sum[i % ANNOY_KERNEL_LANES] += terms[i];
+	for (i = 0; i < 16; i++)
+		sum[i] += sum[i + 16];
+	for (i = 0; i < 8; i++)
+		sum[i] += sum[i + 8];
+	for (i = 0; i < 4; i++)
+		sum[i] += sum[i + 4];
+	for (i = 0; i < 2; i++)
+		sum[i] += sum[i + 2];
+	return sum[0] + sum[1];
+}
+
+/* Wanted results of the float reductions: l2, a*b, l1, a*a, b*b. */
+static void
+define_reductions(int n, const float *a, const float *b, float wanted[5])
+{
+	float	   *terms = allocate(sizeof(float) * (size_t) n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		float		difference = a[i] - b[i];
+
+		terms[i] = difference * difference;
+	}
+	wanted[0] = sum_in_lanes(n, terms);
+	for (i = 0; i < n; i++)
+		terms[i] = a[i] * b[i];
+	wanted[1] = sum_in_lanes(n, terms);
+	for (i = 0; i < n; i++)
+		terms[i] = fabsf(a[i] - b[i]);
+	wanted[2] = sum_in_lanes(n, terms);
+	for (i = 0; i < n; i++)
+		terms[i] = a[i] * a[i];
+	wanted[3] = sum_in_lanes(n, terms);
+	for (i = 0; i < n; i++)
+		terms[i] = b[i] * b[i];
+	wanted[4] = sum_in_lanes(n, terms);
+	free(terms);
+}
+
+static void
+check_reductions(int n, const float *a, const float *b)
+{
+	float		wanted[5];
+	int			s;
+
+	define_reductions(n, a, b, wanted);
+
+	for (s = 0; s < set_count; s++)
+	{
+		const AnnoyKernels *kernels = &sets[s];
+		float		products[3];
+		float		got[5];
+		int			i;
+
+		kernels->inner_products(n, a, b, products);
+		got[0] = kernels->l2_squared(n, a, b);
+		got[1] = kernels->inner_product(n, a, b);
+		got[2] = kernels->l1(n, a, b);
+		got[3] = products[1];
+		got[4] = products[2];
+
+		for (i = 0; i < 5; i++)
+			CHECK_THAT(bits_of(got[i]) == bits_of(wanted[i]),
+					   "%s: reduction %d of %d elements: got %a, wanted %a",
+					   kernels->name, i, n, got[i], wanted[i]);
+		CHECK(bits_of(products[0]) == bits_of(wanted[1]));
+	}
+}
+
+static void
+test_reductions(void)
+{
+	static const int sizes[] =
+	{256, 300, 384, 511, 512, 768, 784, 960, 1000, 1536, 2001, 15999, 16000};
+	int			n;
+	size_t		i;
+
+	for (n = 1; n <= 200; n++)
+	{
+		float	   *a = random_floats(n);
+		float	   *b = random_floats(n);
+
+		check_reductions(n, a, b);
+		check_reductions(n, a, a);
+		free(a);
+		free(b);
+	}
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	{
+		float	   *a = random_floats(sizes[i] + 1);
+		float	   *b = random_floats(sizes[i]);
+
+		/* one float off any alignment */
+		check_reductions(sizes[i], a + 1, b);
+		free(a);
+		free(b);
+	}
+}
+
+/* Zeroes of both signs, denormal, huge and overflowing elements. */
+static void
+test_reductions_of_special_values(void)
+{
+	static const float values[] =
+	{
+		0.0f, -0.0f, 1e-45f, -1e-45f, FLT_MIN, -FLT_MIN, 1.0f, -1.0f,
+		1e18f, -1e18f
+	};
+	const int	count = (int) (sizeof(values) / sizeof(values[0]));
+	int			n;
+	int			s;
+
+	for (n = 1; n <= 100; n++)
+	{
+		float	   *a = allocate(sizeof(float) * (size_t) n);
+		float	   *b = allocate(sizeof(float) * (size_t) n);
+		int			i;
+
+		for (i = 0; i < n; i++)
+		{
+			a[i] = values[AnnoyRandomBelow(&random_state, (uint32_t) count)];
+			b[i] = values[AnnoyRandomBelow(&random_state, (uint32_t) count)];
+		}
+		check_reductions(n, a, b);
+
+		for (i = 0; i < n; i++)
+			a[i] = -0.0f;
+		check_reductions(n, a, a);
+
+		/* sums that overflow, and a NaN anywhere, are seen by every set */
+		a[AnnoyRandomBelow(&random_state, (uint32_t) n)] = FLT_MAX;
+		for (s = 0; s < set_count; s++)
+			CHECK(isinf(sets[s].l2_squared(n, a, b)));
+		a[AnnoyRandomBelow(&random_state, (uint32_t) n)] = NAN;
+		for (s = 0; s < set_count; s++)
+		{
+			CHECK(isnan(sets[s].l2_squared(n, a, b)));
+			CHECK(isnan(sets[s].inner_product(n, a, b)));
+			CHECK(isnan(sets[s].l1(n, a, b)));
+		}
+		free(a);
+		free(b);
+	}
+}
+
+/* extreme: only the ends of the ranges, with signs that add up */
+static void
+check_dot_quantised(int n, int extreme)
+{
+	int8_t	   *a = allocate((size_t) n);
+	int16_t    *b = allocate(sizeof(int16_t) * (size_t) n);
+	int64_t		wanted = 0;
+	int			i;
+	int			s;
+
+	for (i = 0; i < n; i++)
+	{
+		int			negative = extreme && (AnnoyNextRandom(&random_state) & 1);
+
+		a[i] = (int8_t) ((int) AnnoyRandomBelow(&random_state, 255) - 127);
+		b[i] = (int16_t) ((int) AnnoyRandomBelow(&random_state, 2 * 8191 + 1) - 8191);
+		if (extreme)
+		{
+			a[i] = negative ? -127 : 127;
+			b[i] = negative == (extreme > 0) ? -8191 : 8191;
+		}
+		wanted += a[i] * b[i];
+	}
+
+	for (s = 0; s < set_count; s++)
+	{
+		int32_t		got = sets[s].dot_quantised(n, a, b);
+
+		CHECK_THAT(got == wanted, "%s: quantised product of %d: got %ld, wanted %ld",
+				   sets[s].name, n, (long) got, (long) wanted);
+	}
+	free(a);
+	free(b);
+}
+
+static void
+test_dot_quantised(void)
+{
+	int			n;
+
+	for (n = 16; n <= 1536; n += 16)
+	{
+		check_dot_quantised(n, 0);
+		check_dot_quantised(n, 1);
+		check_dot_quantised(n, -1);
+	}
+}
+
+static void
+test_dequantise(void)
+{
+	int			n;
+
+	for (n = 16; n <= 1536; n += (n < 256 ? 16 : 160))
+	{
+		int16_t    *in = allocate(sizeof(int16_t) * (size_t) n);
+		float	   *out = allocate(sizeof(float) * (size_t) n);
+		float		scale = random_float(-3.0f, 3.0f);
+		int			i;
+		int			s;
+
+		for (i = 0; i < n; i++)
+			in[i] = (int16_t) AnnoyNextRandom(&random_state);
+		in[0] = INT16_MIN;
+		in[1] = INT16_MAX;
+		in[2] = 0;
+
+		for (s = 0; s < set_count; s++)
+		{
+			int			wrong = 0;
+
+			memset(out, 0xFF, sizeof(float) * (size_t) n);
+			sets[s].dequantise(n, in, scale, out);
+			for (i = 0; i < n; i++)
+				wrong += bits_of(out[i]) != bits_of(scale * (float) in[i]);
+			CHECK_THAT(wrong == 0, "%s: dequantise of %d", sets[s].name, n);
+		}
+		free(in);
+		free(out);
+	}
+}
+
+static int
+parity(unsigned int x)
+{
+	int			odd = 0;
+
+	for (; x != 0; x &= x - 1)
+		odd = !odd;
+	return odd;
+}
+
+/* out[i] = sum over j of (-1)^(number of common bits of i and j) * in[j] */
+static void
+check_hadamard_definition(int n, const float *in, const float *out)
+{
+	double		largest = 0;
+	double		size = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i++)
+	{
+		double		sum = 0;
+
+		for (j = 0; j < n; j++)
+			sum += parity((unsigned int) (i & j)) ? -in[j] : in[j];
+		largest = fmax(largest, fabs(sum - out[i]));
+		size += fabs(in[i]);
+	}
+	CHECK_THAT(largest <= size * 1e-6,
+			   "transform of %d is off by %g", n, largest);
+}
+
+static void
+test_walsh_hadamard(void)
+{
+	int			n;
+
+	for (n = 16; n <= 16384; n *= 2)
+	{
+		size_t		size = sizeof(float) * (size_t) n;
+		float	   *in = random_floats(n);
+		float	   *wanted = allocate(size);
+		float	   *got = allocate(size);
+		int			i;
+		int			s;
+
+		memcpy(wanted, in, size);
+		sets[0].walsh_hadamard(n, wanted);
+		if (n <= 1024)
+			check_hadamard_definition(n, in, wanted);
+
+		for (s = 1; s < set_count; s++)
+		{
+			memcpy(got, in, size);
+			sets[s].walsh_hadamard(n, got);
+			CHECK_THAT(same_floats(n, got, wanted),
+					   "%s: transform of %d", sets[s].name, n);
+		}
+
+		/* twice is n times the input, exactly so for small integers */
+		for (i = 0; i < n; i++)
+			in[i] = (float) AnnoyRandomBelow(&random_state, 16);
+		for (s = 0; s < set_count; s++)
+		{
+			int			wrong = 0;
+
+			memcpy(got, in, size);
+			sets[s].walsh_hadamard(n, got);
+			sets[s].walsh_hadamard(n, got);
+			for (i = 0; i < n; i++)
+				wrong += got[i] != (float) n * in[i];
+			CHECK_THAT(wrong == 0, "%s: inverse of %d", sets[s].name, n);
+		}
+
+		/* signs of zeroes */
+		for (i = 0; i < n; i++)
+			in[i] = (AnnoyNextRandom(&random_state) & 1) ? 0.0f : -0.0f;
+		memcpy(wanted, in, size);
+		sets[0].walsh_hadamard(n, wanted);
+		for (s = 1; s < set_count; s++)
+		{
+			memcpy(got, in, size);
+			sets[s].walsh_hadamard(n, got);
+			CHECK_THAT(same_floats(n, got, wanted),
+					   "%s: zeroes of %d", sets[s].name, n);
+		}
+		free(in);
+		free(wanted);
+		free(got);
+	}
+}
+
+static void
+test_permute_signed(void)
+{
+	static const int sizes[] = {16, 32, 48, 112, 784, 1536, 8208, 16000};
+	size_t		c;
+
+	for (c = 0; c < sizeof(sizes) / sizeof(sizes[0]); c++)
+	{
+		int			n = sizes[c];
+		uint16_t   *plan = allocate(sizeof(uint16_t) * (size_t) n);
+		float	   *in = random_floats(n);
+		float	   *out = allocate(sizeof(float) * (size_t) n);
+		int			i;
+		int			s;
+
+		for (i = 0; i < n; i++)
+		{
+			plan[i] = (uint16_t) AnnoyRandomBelow(&random_state, (uint32_t) n);
+			if (AnnoyNextRandom(&random_state) & 1)
+				plan[i] |= 0x8000;
+		}
+		plan[0] = (uint16_t) (0x8000 | (n - 1));
+		in[plan[1] & 0x7FFF] = 0.0f;
+
+		for (s = 0; s < set_count; s++)
+		{
+			int			wrong = 0;
+
+			memset(out, 0xFF, sizeof(float) * (size_t) n);
+			sets[s].permute_signed(n, plan, in, out);
+			for (i = 0; i < n; i++)
+			{
+				float		value = in[plan[i] & 0x7FFF];
+
+				wrong += bits_of(out[i]) !=
+					bits_of((plan[i] & 0x8000) ? -value : value);
+			}
+			CHECK_THAT(wrong == 0, "%s: permutation of %d", sets[s].name, n);
+		}
+		free(plan);
+		free(in);
+		free(out);
+	}
+}
+
+/* A block of codes with its query table, and what ranking it should give. */
+typedef struct RankCase
+{
+	AnnoyRankParameters parameters;
+	uint8_t    *table;			/* 64-byte aligned */
+	uint8_t    *memory;			/* holds block at an odd address */
+	uint8_t    *block;
+	float		f1[16];
+	float		f2[16];
+	float		wanted[16];
+	uint32_t	mask;
+} RankCase;
+
+static void
+make_rank_case(RankCase *rank, int rows, int linear, int saturated)
+{
+	size_t		table_size = (size_t) rows * 32;
+	int			i;
+
+	rank->table = aligned_alloc(64, (table_size + 63) / 64 * 64);
+	if (rank->table == NULL)
+		abort();
+	rank->memory = allocate((size_t) rows * 16 + 2 * sizeof(rank->f1) + 1);
+	rank->block = rank->memory + 1;
+
+	for (i = 0; i < rows * 32; i++)
+		rank->table[i] = saturated ? 255 : (uint8_t) AnnoyNextRandom(&random_state);
+	for (i = 0; i < rows * 16; i++)
+		rank->block[i] = (uint8_t) AnnoyNextRandom(&random_state);
+	for (i = 0; i < 16; i++)
+	{
+		rank->f1[i] = random_float(0.0f, 2.0f);
+		rank->f2[i] = random_float(0.0f, 3.0f);
+	}
+
+	rank->parameters.table = rank->table;
+	rank->parameters.rows = rows;
+	rank->parameters.linear = linear;
+	rank->parameters.delta = random_float(0.001f, 0.01f);
+	rank->parameters.bias = -rank->parameters.delta * (float) rows * 255.0f;
+	rank->parameters.base = random_float(0.0f, 5.0f);
+	rank->parameters.width = random_float(0.0f, 1.0f);
+	rank->parameters.threshold = random_float(0.0f, 5.0f);
+}
+
+static void
+free_rank_case(RankCase *rank)
+{
+	free(rank->table);
+	free(rank->memory);
+}
+
+/* Table sum of an entry, from its 4-bit groups of dimensions. */
+static uint32_t
+define_sum(const RankCase *rank, int entry)
+{
+	const int	rows = rank->parameters.rows;
+	uint32_t	sum = 0;
+	int			row;
+
+	for (row = 0; row < rows; row++)
+	{
+		int			code = rank->block[row * 16 + entry];
+
+		sum += rank->table[row * 16 + code % 16];
+		sum += rank->table[rows * 16 + row * 16 + code / 16];
+	}
+	return sum;
+}
+
+static void
+define_ranking(RankCase *rank)
+{
+	const AnnoyRankParameters *p = &rank->parameters;
+	int			i;
+
+	rank->mask = 0;
+	for (i = 0; i < 16; i++)
+	{
+		float		product = p->delta * (float) define_sum(rank, i);
+		float		estimate = p->base + rank->f2[i];
+		float		b = rank->f1[i] * p->width;
+		float		bound;
+
+		product = product + p->bias;
+		estimate = estimate - rank->f1[i] * product;
+		if (p->linear)
+		{
+			bound = estimate - b;
+			if (isnan(bound) || bound < -FLT_MAX)
+				bound = -FLT_MAX;
+		}
+		else
+		{
+			if (isnan(estimate) || estimate < 0)
+				estimate = 0;
+			bound = sqrtf(b * b + estimate) - b;
+			if (isnan(bound) || bound < 0)
+				bound = 0;
+			bound = bound * bound;
+		}
+
+		rank->wanted[i] = bound;
+		if (bound < p->threshold)
+			rank->mask |= 1u << i;
+	}
+}
+
+static void
+check_ranking(RankCase *rank)
+{
+	int			rows = rank->parameters.rows;
+	int			s;
+
+	memcpy(rank->block + rows * 16, rank->f1, sizeof(rank->f1));
+	memcpy(rank->block + rows * 16 + sizeof(rank->f1), rank->f2, sizeof(rank->f2));
+	define_ranking(rank);
+
+	for (s = 0; s < set_count; s++)
+	{
+		float		lower[16];
+		uint32_t	mask;
+
+		memset(lower, 0xFF, sizeof(lower));
+		mask = sets[s].rank_block(&rank->parameters, rank->block, lower);
+		CHECK_THAT(same_floats(16, lower, rank->wanted),
+				   "%s: bounds of %d rows, linear %d",
+				   sets[s].name, rows, rank->parameters.linear);
+		CHECK_THAT(mask == rank->mask, "%s: mask of %d rows: got %x, wanted %x",
+				   sets[s].name, rows, (unsigned int) mask,
+				   (unsigned int) rank->mask);
+	}
+}
+
+/*
+ * Tables full of 255 give the largest sum there is, 192 * 2 * 255, which needs
+ * more than 16 bits.
+ */
+static void
+test_rank_block(void)
+{
+	int			rows;
+
+	for (rows = 2; rows <= 192; rows += 2)
+	{
+		int			variant;
+
+		for (variant = 0; variant < 4; variant++)
+		{
+			RankCase	rank;
+
+			make_rank_case(&rank, rows, variant & 1, variant >> 1);
+			check_ranking(&rank);
+
+			/* thresholds: equal to a bound (not below it), none, all, NaN */
+			rank.parameters.threshold = rank.wanted[rows % 16];
+			check_ranking(&rank);
+			CHECK((rank.mask >> (rows % 16) & 1) == 0);
+			rank.parameters.threshold = -INFINITY;
+			check_ranking(&rank);
+			CHECK(rank.mask == 0);
+			rank.parameters.threshold = INFINITY;
+			check_ranking(&rank);
+			CHECK(rank.mask == 0xFFFF);
+			rank.parameters.threshold = NAN;
+			check_ranking(&rank);
+			CHECK(rank.mask == 0);
+			free_rank_case(&rank);
+		}
+	}
+}
+
+/* No table value is lost or put to another entry. */
+static void
+test_rank_block_entries(void)
+{
+	RankCase	rank;
+	int			at;
+
+	make_rank_case(&rank, 14, 1, 0);
+	memset(rank.table, 0, 14 * 32);
+	rank.parameters.delta = -1.0f;
+	rank.parameters.bias = 0.0f;
+	rank.parameters.base = 0.0f;
+	rank.parameters.width = 0.0f;
+	rank.parameters.threshold = 0.0f;
+	for (at = 0; at < 16; at++)
+	{
+		rank.f1[at] = 1.0f;
+		rank.f2[at] = 0.0f;
+	}
+
+	for (at = 0; at < 14 * 32; at++)
+	{
+		rank.table[at] = 1;
+		check_ranking(&rank);
+		rank.table[at] = 0;
+	}
+	free_rank_case(&rank);
+}
+
+/* Factors and parameters that are infinite or not numbers. */
+static void
+test_rank_block_special_values(void)
+{
+	static const float values[] =
+	{0.0f, -0.0f, 1.0f, -1.0f, FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN};
+	const uint32_t count = sizeof(values) / sizeof(values[0]);
+	int			round;
+	int			i;
+
+	for (round = 0; round < 2000; round++)
+	{
+		RankCase	rank;
+
+		make_rank_case(&rank, 2 + 2 * (round % 8), round & 1, 0);
+		for (i = 0; i < 16; i++)
+		{
+			rank.f1[i] = values[AnnoyRandomBelow(&random_state, count)];
+			rank.f2[i] = values[AnnoyRandomBelow(&random_state, count)];
+		}
+		if (round % 3 == 0)
+			rank.parameters.width = values[AnnoyRandomBelow(&random_state, count)];
+		if (round % 5 == 0)
+			rank.parameters.bias = values[AnnoyRandomBelow(&random_state, count)];
+		if (round % 7 == 0)
+			rank.parameters.base = values[AnnoyRandomBelow(&random_state, count)];
+
+		check_ranking(&rank);
+		for (i = 0; i < 16; i++)
+			CHECK(rank.wanted[i] >= -FLT_MAX);
+		free_rank_case(&rank);
+	}
+}
+
+/* An unbounded item, and an infinite width, leave nothing above the bound. */
+static void
+test_rank_block_documented_limits(void)
+{
+	int			linear;
+	int			i;
+
+	for (linear = 0; linear <= 1; linear++)
+	{
+		RankCase	rank;
+
+		make_rank_case(&rank, 14, linear, 0);
+		rank.f1[3] = 0.0f;
+		rank.f2[3] = -FLT_MAX;
+		check_ranking(&rank);
+		CHECK(linear ? rank.wanted[3] <= -FLT_MAX : rank.wanted[3] == 0.0f);
+
+		rank.parameters.width = INFINITY;
+		check_ranking(&rank);
+		for (i = 0; i < 16; i++)
+			CHECK(rank.wanted[i] == (linear ? -FLT_MAX : 0.0f));
+		free_rank_case(&rank);
+	}
+}
+
+int
+main(void)
+{
+	int			s;
+
+	AnnoySeedRandom(&random_state, 20);
+	test_choice();
+	for (s = 0; s < set_count; s++)
+		printf("%s%s", sets[s].name, s + 1 < set_count ? ", " : ": ");
+
+	test_reductions();
+	test_reductions_of_special_values();
+	test_dot_quantised();
+	test_dequantise();
+	test_walsh_hadamard();
+	test_permute_signed();
+	test_rank_block();
+	test_rank_block_entries();
+	test_rank_block_special_values();
+	test_rank_block_documented_limits();
+	return check_report();
+}

@@ -1,0 +1,475 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_sketch.c
+ *	  Proves that the rotation keeps inner products and cuts evenly, and that
+ *	  extreme vectors do no harm.  "test_sketch time" prints what a sketch, a
+ *	  code and a query cost instead.
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <float.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "bench.h"
+#include "check.h"
+
+static void
+test_shapes(void)
+{
+	CHECK(AnnoySketchDimensions(1) == 16);
+	CHECK(AnnoySketchDimensions(16) == 16);
+	CHECK(AnnoySketchDimensions(17) == 32);
+	CHECK(AnnoySketchDimensions(784) == 784);
+	CHECK(AnnoySketchDimensions(1536) == 1536);
+	CHECK(AnnoySketchDimensions(1537) == 1536);
+	CHECK(AnnoySketchDimensions(16000) == 1536);
+}
+
+/* Where nothing is cut away, inner products and norms are kept. */
+static void
+test_orthonormal(void)
+{
+	static const int dimensions[] = {1, 2, 15, 16, 17, 100, 112, 128, 784, 1000,
+	1536};
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		int			s = AnnoySketchDimensions(d);
+		float	   *a = allocate_floats((size_t) d);
+		float	   *b = allocate_floats((size_t) d);
+		Bench		bench;
+		AnnoyRandom random;
+		int			trial;
+
+		open_bench(&bench, ANNOY_METRIC_L2, d, 42, NULL, 0.0f);
+		AnnoySeedRandom(&random, (uint64_t) d);
+		for (trial = 0; trial < 20; trial++)
+		{
+			double		scale;
+			double		wanted;
+			double		got;
+			int			i;
+
+			for (i = 0; i < d; i++)
+			{
+				a[i] = gaussian(&random);
+				b[i] = trial % 2 ? gaussian(&random) : (float) (i == trial % d);
+			}
+			scale = sqrt(product(d, a, a) * product(d, b, b));
+			wanted = product(d, a, b);
+			sketch_of(&bench, a, bench.sketch);
+			sketch_of(&bench, b, bench.other);
+			got = product(s, bench.sketch, bench.other);
+			CHECK_THAT(fabs(got - wanted) <= 1e-5 * scale,
+					   "d = %d: product %g instead of %g", d, got, wanted);
+			got = product(s, bench.sketch, bench.sketch);
+			wanted = product(d, a, a);
+			CHECK_THAT(fabs(got - wanted) <= 1e-5 * wanted,
+					   "d = %d: square %g instead of %g", d, got, wanted);
+		}
+		close_bench(&bench);
+		free(a);
+		free(b);
+	}
+}
+
+typedef enum Sparsity
+{
+	ONE_HOT, RUN_OF_16, TEN_OF_ALL, DENSE, SPARSITIES
+} Sparsity;
+
+static void
+draw_sparse(float *vector, int d, Sparsity sparsity, AnnoyRandom *random)
+{
+	int			start = (int) AnnoyRandomBelow(random, (uint32_t) d - 16);
+	int			i;
+
+	memset(vector, 0, (size_t) d * sizeof(float));
+	switch (sparsity)
+	{
+		case ONE_HOT:
+			vector[AnnoyRandomBelow(random, (uint32_t) d)] = 1.0f;
+			break;
+		case RUN_OF_16:
+			for (i = start; i < start + 16; i++)
+				vector[i] = 1.0f;
+			break;
+		case TEN_OF_ALL:
+			for (i = 0; i < 10; i++)
+				vector[AnnoyRandomBelow(random, (uint32_t) d)] =
+					gaussian(random);
+			break;
+		default:
+			for (i = 0; i < d; i++)
+				vector[i] = gaussian(random);
+	}
+}
+
+/*
+ * Where dimensions are cut away, the energy kept is that of a random rotation
+ * however sparse the vector: unbiased, relative deviation
+ * sqrt(2 / s * (1 - s / p)), which AnnoyBoundToDistance assumes.
+ */
+static void
+test_even_when_cut(void)
+{
+	static const int dimensions[] = {1537, 1600, 2000, 3000, 3072, 4096, 16000};
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		int			trials = d > 8000 ? 300 : 800;
+		float	   *vector = allocate_floats((size_t) d);
+		int			sparsity;
+
+		for (sparsity = 0; sparsity < SPARSITIES; sparsity++)
+		{
+			AnnoyRandom random;
+			double		sum = 0.0;
+			double		squares = 0.0;
+			double		mean;
+			double		deviation;
+			double		claimed = 0.0;
+			int			trial;
+
+			AnnoySeedRandom(&random, 7);
+			for (trial = 0; trial < trials; trial++)
+			{
+				static Bench bench;
+				double		kept;
+
+				/* several rotations: one alone is one sample of its kind */
+				if (trial % 100 == 0)
+					open_bench(&bench, ANNOY_METRIC_L2, d, (uint64_t) trial,
+							   NULL, 0.0f);
+				draw_sparse(vector, d, sparsity, &random);
+				sketch_of(&bench, vector, bench.sketch);
+				kept = product(1536, bench.sketch, bench.sketch) /
+					product(d, vector, vector);
+				sum += kept;
+				squares += kept * kept;
+				claimed = sqrt(2.0 * (1.0 / 1536 -
+									  1.0 / bench.sketcher.padded));
+				if (trial % 100 == 99)
+					close_bench(&bench);
+			}
+			mean = sum / trials;
+			deviation = sqrt(squares / trials - mean * mean);
+			CHECK_THAT(fabs(mean - 1.0) < 5.0 * claimed / sqrt(trials) + 1e-5,
+					   "d = %d, sparsity %d: kept %g", d, sparsity, mean);
+			CHECK_THAT(deviation > 0.85 * claimed &&
+					   deviation < 1.15 * claimed,
+					   "d = %d, sparsity %d: deviation %g instead of %g",
+					   d, sparsity, deviation, claimed);
+		}
+		free(vector);
+	}
+}
+
+static void
+test_quantisation(void)
+{
+	float		sketch[32];
+	int16_t		wide[32];
+	int8_t		narrow[32];
+	AnnoyRandom random;
+	float		scale;
+	int			trial;
+	int			i;
+
+	AnnoySeedRandom(&random, 3);
+	for (trial = 0; trial < 200; trial++)
+	{
+		float		size = powf(10.0f, (float) (trial % 60 - 28));
+
+		for (i = 0; i < 32; i++)
+			sketch[i] = gaussian(&random) * size;
+		scale = AnnoyQuantiseSketch(32, sketch, wide);
+		for (i = 0; i < 32; i++)
+			CHECK(fabs((double) sketch[i] - (double) scale * wide[i]) <=
+				  0.501 * scale && abs(wide[i]) <= ANNOY_QUANTISED_MAX);
+		scale = AnnoyQuantiseDirection(32, sketch, narrow);
+		for (i = 0; i < 32; i++)
+			CHECK(fabs((double) sketch[i] - (double) scale * narrow[i]) <=
+				  0.501 * scale && abs(narrow[i]) <= 127);
+	}
+
+	for (i = 0; i < 32; i++)
+		sketch[i] = i == 5 ? -0.99e-30f : 0.0f;
+	memset(wide, 1, sizeof(wide));
+	memset(narrow, 1, sizeof(narrow));
+	CHECK(AnnoyQuantiseSketch(32, sketch, wide) == 0.0f && wide[5] == 0);
+	CHECK(AnnoyQuantiseDirection(32, sketch, narrow) == 0.0f && narrow[5] == 0);
+	memset(narrow, -127, sizeof(narrow));
+	CHECK(AnnoyQuantisedNorm(32, narrow) == 32 * 127 * 127);
+}
+
+/*
+ * Lower bound of one item for one query, relative to a centroid that is the
+ * item's own sketch, halved.
+ */
+static double
+bound_of(Bench *bench, const float *item, const float *query_vector,
+		 float epsilon)
+{
+	const AnnoySketcher *sketcher = &bench->sketcher;
+	int			s = sketcher->sketch_dimensions;
+	int8_t		centroid[ANNOY_MAX_SKETCH_DIMENSIONS];
+	uint8_t		code[ANNOY_MAX_SKETCH_DIMENSIONS / 8];
+	uint8_t    *block = allocate((size_t) s / 8 * 16 + 32 * sizeof(float));
+	float	   *factors = (float *) (block + s / 8 * 16);
+	float		lower[16];
+	float		scale;
+	float		extra;
+	float		distance;
+	bool		unbounded;
+	AnnoyQuery	query;
+	uint32_t	survivors;
+	int			i;
+
+	memset(block, 0, (size_t) s / 8 * 16 + 32 * sizeof(float));
+	CHECK(AnnoyMakeSketch(sketcher, item, bench->scratch, bench->sketch,
+						  &extra, &unbounded));
+	CHECK(isfinite(extra) && extra >= 0.0f);
+	for (i = 0; i < s; i++)
+		CHECK(isfinite(bench->sketch[i]));
+	scale = 0.5f * AnnoyQuantiseDirection(s, bench->sketch, centroid);
+	AnnoyEncodeItem(sketcher, bench->sketch, unbounded, centroid, scale, code,
+					&factors[0], &factors[16]);
+	CHECK(isfinite(factors[0]) && isfinite(factors[16]) && factors[0] >= 0.0f);
+	for (i = 0; i < s / 8; i++)
+		block[i * 16] = code[i];
+
+	AnnoyInitQuery(&query, bench->query_memory, sketcher, query_vector,
+				   bench->scratch, epsilon);
+	distance = scale * scale * (float) AnnoyQuantisedNorm(s, centroid);
+	CHECK(isfinite(AnnoyCentroidDistance(sketcher, &query, centroid, scale,
+										 distance, extra)));
+	CHECK(isfinite(AnnoyQueryMargin(sketcher, &query, centroid, 0.01f, 0.5f,
+									0.0f)));
+	AnnoyBeginLeaf(sketcher, &query, centroid, scale, distance, FLT_MAX);
+	survivors = annoy_kernels.rank_block(&query.rank, block, lower);
+	CHECK_THAT(survivors == 0xFFFF, "%x survive", (unsigned) survivors);
+	CHECK(!isnan(lower[0]));
+	if (!isfinite(epsilon) || query.unbounded || query.undefined)
+		for (i = 0; i < 16; i++)
+			CHECK(query.rank.linear ? lower[i] <= -0.99f * FLT_MAX :
+				  lower[i] == 0.0f);
+	free(block);
+
+	return AnnoyBoundToDistance(sketcher, &query, lower[0]);
+}
+
+/* Zero, denormal, huge and not finite vectors, under all metrics. */
+static void
+test_extremes(void)
+{
+	static const float sizes[] = {0.0f, 1e-45f, 1e-38f, 1e-25f, 1e-12f, 1.0f,
+	1e12f, 3e14f, 1e20f, FLT_MAX};
+	static const AnnoyMetric metrics[] = {ANNOY_METRIC_L2, ANNOY_METRIC_COSINE,
+	ANNOY_METRIC_INNER_PRODUCT, ANNOY_METRIC_HAMMING, ANNOY_METRIC_JACCARD};
+	static const int dimensions[] = {1, 3, 100, 2000};
+	size_t		m;
+	size_t		k;
+	size_t		a;
+	size_t		b;
+
+	for (m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++)
+		for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+		{
+			int			d = dimensions[k];
+			AnnoyMetric metric = metrics[m];
+			bool		linear = metric == ANNOY_METRIC_INNER_PRODUCT;
+			float	   *item = allocate_floats((size_t) d);
+			float	   *query = allocate_floats((size_t) d);
+			float	   *centre = allocate_floats((size_t) d);
+			Bench		bench;
+
+			for (a = 0; a < 4; a++)
+				centre[a % (size_t) d] = 0.25f;
+			open_bench(&bench, metric, d, 1, centre,
+					   a % 2 ? 1.0f : ANNOY_NORM_LIMIT);
+			for (a = 0; a < sizeof(sizes) / sizeof(sizes[0]); a++)
+				for (b = 0; b < sizeof(sizes) / sizeof(sizes[0]); b++)
+				{
+					double		exact;
+					double		bound;
+					int			i;
+
+					for (i = 0; i < d; i++)
+					{
+						item[i] = i % 3 ? sizes[a] : -sizes[a];
+						query[i] = i % 5 ? sizes[b] : -sizes[b];
+					}
+					if (metric == ANNOY_METRIC_COSINE &&
+						(sizes[a] == 0.0f || sizes[b] == 0.0f))
+					{
+						CHECK(sizes[a] != 0.0f ||
+							  !sketch_of(&bench, item, bench.sketch));
+						continue;
+					}
+					exact = exact_distance(metric, d, query, item);
+					if (metric == ANNOY_METRIC_JACCARD)
+						exact = 0.0;
+					bound = bound_of(&bench, item, query, 10.0f);
+					CHECK_THAT(bound <= exact,
+							   "metric %d, d = %d, item %g, query %g: "
+							   "bound %g, exact %g", metric, d, sizes[a],
+							   sizes[b], bound, exact);
+					bound = bound_of(&bench, item, query, INFINITY);
+					CHECK(linear ? bound == -INFINITY : bound == 0.0);
+				}
+
+			/* no direction: a query is undefined, an item refused */
+			query[0] = INFINITY;
+			item[0] = NAN;
+			CHECK(!sketch_of(&bench, query, bench.sketch));
+			CHECK(!sketch_of(&bench, item, bench.sketch));
+			item[0] = 1.0f;
+			CHECK(bound_of(&bench, item, query, 1.0f) <= 0.0);
+			close_bench(&bench);
+			free(item);
+			free(query);
+			free(centre);
+		}
+}
+
+/*
+ * The same bits from every set of kernels, compiler and machine: an index is
+ * searched by other binaries than the one that built it.  A change of the
+ * pinned hash is a change of the on-disk format.
+ */
+#define PINNED_HASH UINT64_C(0x40EAB711DDCAB685)
+
+static void
+test_same_everywhere(void)
+{
+	static const char *const sets[] = {"plain", "avx2", "avx512", "neon"};
+	const int	d = 2000;
+	float	   *vectors = allocate_floats(51 * (size_t) d);
+	AnnoyRandom random;
+	size_t		k;
+	int			i;
+
+	/* no function of the C library but sqrt has its last bit defined */
+	AnnoySeedRandom(&random, 9);
+	for (i = 0; i < 51 * d; i++)
+		vectors[i] = (float) (uniform(&random) - 0.25);
+
+	for (k = 0; k < sizeof(sets) / sizeof(sets[0]); k++)
+	{
+		uint64_t	hash = 0;
+		Bench		bench;
+		int			item;
+
+		if (!AnnoyChooseKernels(sets[k]))
+			continue;
+		open_bench(&bench, ANNOY_METRIC_INNER_PRODUCT, d, 8, vectors, 30.0f);
+		for (item = 1; item < 50; item++)
+		{
+			double		bound = bound_of(&bench, vectors + item * d,
+										 vectors + (item + 1) * d, 2.0f);
+			uint64_t	bits;
+
+			memcpy(&bits, &bound, sizeof(bits));
+			hash = AnnoyHash(hash, bits);
+			for (i = 0; i < bench.sketcher.sketch_dimensions; i++)
+			{
+				uint32_t	element;
+
+				memcpy(&element, bench.sketch + i, sizeof(element));
+				hash = AnnoyHash(hash, element);
+			}
+		}
+		CHECK_THAT(hash == PINNED_HASH, "%s: %016" PRIX64, sets[k], hash);
+		close_bench(&bench);
+	}
+	AnnoyChooseKernels(NULL);
+	free(vectors);
+}
+
+static double
+microseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double) now.tv_sec * 1e6 + (double) now.tv_nsec * 1e-3;
+}
+
+static void
+print_times(void)
+{
+	static const int dimensions[] = {100, 112, 784, 1536, 3072, 16000};
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		int			s = AnnoySketchDimensions(d);
+		int			repeats = 20000000 / d / 20;
+		uint8_t		code[ANNOY_MAX_SKETCH_DIMENSIONS / 8];
+		int8_t		centroid[ANNOY_MAX_SKETCH_DIMENSIONS];
+		double		best[3] = {1e9, 1e9, 1e9};
+		float		f1;
+		float		f2;
+		DataSet		data;
+		Bench		bench;
+		AnnoyQuery	query;
+		int			round;
+		int			i;
+
+		make_gaussian(&data, 3, d);
+		open_bench(&bench, ANNOY_METRIC_L2, d, 1, vector_of(&data, 2), 0.0f);
+		for (round = 0; round < 5; round++)
+		{
+			double		times[4];
+
+			times[0] = microseconds();
+			for (i = 0; i < repeats; i++)
+				sketch_of(&bench, vector_of(&data, i % 2), bench.sketch);
+			times[1] = microseconds();
+			AnnoyQuantiseDirection(s, bench.sketch, centroid);
+			for (i = 0; i < repeats; i++)
+				AnnoyEncodeItem(&bench.sketcher, bench.sketch, false, centroid,
+								0.001f * (float) i, code, &f1, &f2);
+			times[2] = microseconds();
+			for (i = 0; i < repeats; i++)
+				AnnoyInitQuery(&query, bench.query_memory, &bench.sketcher,
+							   vector_of(&data, i % 2), bench.scratch, 2.0f);
+			times[3] = microseconds();
+			for (i = 0; i < 3; i++)
+				if ((times[i + 1] - times[i]) / repeats < best[i])
+					best[i] = (times[i + 1] - times[i]) / repeats;
+		}
+		printf("%s d=%d s=%d: sketch %.3f us, code %.3f us, query %.3f us\n",
+			   annoy_kernels.name, d, s, best[0], best[1], best[2]);
+		close_bench(&bench);
+		free(data.vectors);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	AnnoyChooseKernels(NULL);
+	if (argc > 1 && strcmp(argv[1], "time") == 0)
+	{
+		print_times();
+		return 0;
+	}
+
+	test_shapes();
+	test_orthonormal();
+	test_even_when_cut();
+	test_quantisation();
+	test_extremes();
+	test_same_everywhere();
+	return check_report();
+}

@@ -55,8 +55,8 @@ include $(PGXS)
 $(filter src/kernel%.o src/sketch.o src/split.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))
 
 # Many servers are built without dependency tracking.
-$(OBJS): $(wildcard $(top)src/*.h) | src
-src:
+$(OBJS): $(wildcard $(top)src/*.h) | $(CURDIR)/src
+$(CURDIR)/src:
 	$(MKDIR_P) $@
 
 unit:

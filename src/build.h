@@ -37,6 +37,12 @@
 #define ANNOY_MIN_SAMPLE 256
 #define ANNOY_MAX_SAMPLE 20000
 
+/*
+ * Items that are turned into leaves together, in leaves.  A cell with more
+ * (of duplicates, say) is taken piece by piece.
+ */
+#define ANNOY_GROUP_LEAVES 4
+
 /* Members searched for to calibrate search_k. */
 #define ANNOY_CALIBRATION_MEMBERS 100
 

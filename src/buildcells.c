@@ -35,13 +35,13 @@
  * assignment that follows makes cells uneven, and one that overflows becomes
  * two leaves.
  */
-#define CELL_FILL 0.70
+#define CELL_FILL 0.85
 
 /* Cells of a directory, as a share of what it holds; room for the same reason. */
 #define DIRECTORY_FILL 0.70
 
 /* Sets that make up to so many cells are split in even shares. */
-#define EVEN_SPLIT_CELLS 4
+#define EVEN_SPLIT_CELLS 16
 
 /* Sampled items that a partition needs at least. */
 #define LEAST_PARTITION_SAMPLE 16

@@ -29,20 +29,18 @@
 #include "leaf.h"
 #include "tree.h"
 
-/* Cells that an item is compared with before it takes the nearest. */
+/*
+ * Cells that an item is compared with before it takes the nearest: at least so
+ * many, and those of so many directories.
+ */
 #define ASSIGNMENT_CELLS 32
+#define ASSIGNMENT_DIRECTORIES 3
 
 /* Entries of a leaf after a build, as a share of what it holds. */
 #define LEAF_FILL 0.94
 
 /* A cell below this share of a leaf is joined with the next one. */
-#define SMALL_CELL 0.35
-
-/*
- * Items that are turned into leaves together, in leaves.  A cell with more
- * (of duplicates, say) is taken piece by piece.
- */
-#define GROUP_LEAVES 4
+#define SMALL_CELL 0.20
 
 /* Memory for the sort, as a share of what is left beside fixed sizes. */
 #define SORT_SHARE 0.55
@@ -95,7 +93,8 @@ typedef struct LeafWriter
 
 /* Sends every item to its cell; counts[cell] is set. */
 static Tuplesortstate *
-assign_items(AnnoyBuild *build, int tree, TupleDesc desc, int64 *counts)
+assign_items(AnnoyBuild *build, int tree, const AnnoyCells *cells,
+			 TupleDesc desc, int64 *counts)
 {
 	int			s = build->forest->sketcher.sketch_dimensions;
 	Tuplesortstate *sort = AnnoyBeginSort(desc, (int) (build->spare_mem * SORT_SHARE));
@@ -106,6 +105,8 @@ assign_items(AnnoyBuild *build, int tree, TupleDesc desc, int64 *counts)
 	AnnoyQuery	query;
 	int16	   *quantised = palloc(sizeof(int16) * s);
 	int64		done = 0;
+	int64		known = (int64) ASSIGNMENT_DIRECTORIES * cells->cell_count /
+		cells->directory_count;
 
 	AnnoyInitWalk(&walk, build->index, build->forest);
 	AnnoyBeginStream(&stream, build, tree > 0);
@@ -119,7 +120,7 @@ assign_items(AnnoyBuild *build, int tree, TupleDesc desc, int64 *counts)
 		AnnoyInitItemQuery(&query, quantised, &build->forest->sketcher,
 						   build->sketch, extra);
 		AnnoyStartTreeWalk(&walk, &query, tree);
-		AnnoyExploreLeaves(&walk, ASSIGNMENT_CELLS);
+		AnnoyExploreLeaves(&walk, Max(known, ASSIGNMENT_CELLS));
 		cell = walk.leaves.elements[0].link.block;
 		counts[cell]++;
 
@@ -445,7 +446,7 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 	writer->capacity = AnnoyLeafCapacity(writer->s);
 	writer->fill = Max(1, (int) (writer->capacity * LEAF_FILL));
 	writer->path = AnnoyHash(AnnoyHash(build->seed, tree), 1);
-	n = writer->group_allocated = GROUP_LEAVES * writer->capacity;
+	n = writer->group_allocated = ANNOY_GROUP_LEAVES * writer->capacity;
 	writer->count = 0;
 	AnnoyAllocateSet(&writer->set, writer->s, n);
 	writer->sketches = palloc(sizeof(float) * writer->s * (Size) n);
@@ -521,7 +522,7 @@ AnnoyWriteLeaves(AnnoyBuild *build, int tree, AnnoyCells *cells)
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 ANNOY_PHASE_ASSIGN);
-	sort = assign_items(build, tree, desc, counts);
+	sort = assign_items(build, tree, cells, desc, counts);
 
 	/* the loaded rows are on their way to the item pages */
 	if (build->rows)

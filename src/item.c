@@ -17,10 +17,14 @@
  */
 #define MIN_PART (BLCKSZ / 20)
 
+/* Bytes of an item to prefetch; the processor goes on by itself from there. */
+#define PREFETCHED_ITEM 512
+
 void
 AnnoyBeginItems(AnnoyItemReader *reader, Relation index)
 {
 	reader->index = index;
+	reader->context = CurrentMemoryContext;
 	reader->buffer = InvalidBuffer;
 	reader->locked = false;
 	reader->assembled = NULL;
@@ -101,7 +105,7 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 			pfree(reader->assembled);
 		reader->assembled = NULL;
 		reader->assembled_size = 0;
-		reader->assembled = palloc(total);
+		reader->assembled = MemoryContextAlloc(reader->context, total);
 		reader->assembled_size = total;
 	}
 	for (;;)
@@ -180,6 +184,52 @@ AnnoyReleaseItem(AnnoyItemReader *reader)
 	if (reader->locked)
 		LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
 	reader->locked = false;
+}
+
+void
+AnnoyPinItems(AnnoyItemReader *reader, const ItemPointerData *addresses,
+			  int count, Buffer *buffers)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Page		page;
+
+		buffers[i] = ReadBuffer(reader->index,
+								ItemPointerGetBlockNumberNoCheck(&addresses[i]));
+		page = BufferGetPage(buffers[i]);
+		AnnoyPrefetchPage(page);
+		AnnoyPrefetchRange((char *) page + SizeOfPageHeaderData +
+						   sizeof(ItemIdData) *
+						   (ItemPointerGetOffsetNumberNoCheck(&addresses[i]) - 1),
+						   sizeof(ItemIdData));
+	}
+
+	/*
+	 * The line pointers are here by now.  They are looked at without a lock:
+	 * a wrong one costs a useless prefetch.
+	 */
+	for (int i = 0; i < count; i++)
+	{
+		Page		page = BufferGetPage(buffers[i]);
+		OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&addresses[i]);
+
+		if (offset >= FirstOffsetNumber &&
+			offset <= PageGetMaxOffsetNumber(page))
+			AnnoyPrefetchRange((char *) page +
+							   ItemIdGetOffset(PageGetItemId(page, offset)),
+							   PREFETCHED_ITEM);
+	}
+}
+
+struct varlena *
+AnnoyReadPinnedItem(AnnoyItemReader *reader, Buffer buffer,
+					ItemPointer address, ItemPointer heap_tid)
+{
+	if (BufferIsValid(reader->buffer))
+		ReleaseBuffer(reader->buffer);
+	reader->buffer = buffer;
+	reader->pages_read++;
+	return AnnoyReadItem(reader, address, heap_tid);
 }
 
 int

@@ -39,10 +39,14 @@ StaticAssertDecl(sizeof(AnnoyItemData) == 16,
 #define ANNOY_ITEM_CONTINUED 0x0001 /* not the first part of its item */
 #define ANNOY_ITEM_DEAD 0x0002	/* VACUUM has seen its row removed */
 
-/* Reads items one after another; keeps the last page pinned. */
+/*
+ * Reads items one after another; keeps the last page pinned.  Its memory is in
+ * the context that is current in AnnoyBeginItems.
+ */
 typedef struct AnnoyItemReader
 {
 	Relation	index;
+	MemoryContext context;		/* of "assembled" */
 	Buffer		buffer;
 	bool		locked;			/* the value returned last lies on the page */
 	char	   *assembled;		/* value of several parts */
@@ -54,14 +58,25 @@ extern void AnnoyBeginItems(AnnoyItemReader *reader, Relation index);
 
 /*
  * The value of an item: in place, with the page share-locked until
- * AnnoyReleaseItem, or assembled in the reader's memory (CurrentMemoryContext
- * of the call that grew it).  Returns NULL, nothing locked, if the slot no
+ * AnnoyReleaseItem, or assembled in the reader's memory.  Returns NULL, nothing locked, if the slot no
  * longer holds a live item.  Errors out on damage.
  */
 extern struct varlena *AnnoyReadItem(AnnoyItemReader *reader,
 									 ItemPointer address,
 									 ItemPointer heap_tid);
 extern void AnnoyReleaseItem(AnnoyItemReader *reader);
+
+/*
+ * Pins the pages of several items and asks the processor for their data, so
+ * that reading the items does not wait for memory one after another.  Each is
+ * then read by AnnoyReadPinnedItem, which takes over the pin.
+ */
+extern void AnnoyPinItems(AnnoyItemReader *reader,
+						  const ItemPointerData *addresses, int count,
+						  Buffer *buffers);
+extern struct varlena *AnnoyReadPinnedItem(AnnoyItemReader *reader,
+										   Buffer buffer, ItemPointer address,
+										   ItemPointer heap_tid);
 extern void AnnoyEndItems(AnnoyItemReader *reader);
 
 /*

@@ -264,6 +264,22 @@ StaticAssertDecl(sizeof(AnnoyTailEntry) == 8,
 #define AnnoyPageGetTailEntries(page) \
 	((AnnoyTailEntry *) (PageGetContents(page) + sizeof(AnnoyTailHeader)))
 
+/* Asks the processor for some bytes that will be read soon. */
+static inline void
+AnnoyPrefetchRange(const char *start, Size size)
+{
+	for (Size i = 0; i < size; i += PG_CACHE_LINE_SIZE / 2)
+		__builtin_prefetch(start + i);
+}
+
+/* The same for what AnnoyCheckPage looks at. */
+static inline void
+AnnoyPrefetchPage(Page page)
+{
+	AnnoyPrefetchRange(page, 1);
+	AnnoyPrefetchRange(page + BLCKSZ - sizeof(AnnoyPageOpaqueData), 1);
+}
+
 /* Makes an empty page of a kind; pd_lower covers the kind's header. */
 extern void AnnoyInitPage(Page page, AnnoyPageKind kind, int tree);
 

@@ -56,6 +56,17 @@
  */
 #define ROWS_PER_BUDGET 20
 
+/*
+ * Leaves, and items to be ranked exactly, are taken so many at a time, and all
+ * their pages asked for before the first is read: what a search waits for is
+ * memory.
+ */
+#define LEAF_BATCH 4
+#define ITEM_BATCH 8
+
+/* Bytes of a leaf page to prefetch; the processor goes on by itself. */
+#define PREFETCHED_LEAF 1024
+
 /* Rows whose exact distance is known. */
 typedef struct RankedItem
 {
@@ -400,31 +411,35 @@ trim_unranked(AnnoySearch *search)
 }
 
 /*
- * Reads a leaf page, and the right siblings that hold what it had when the
- * link was made; ranks entries from "from" on.  With "first" the entries
- * count as inspected, the leaf is remembered, and the rest of a chain goes
- * back to the queue.
+ * Reads a leaf page (pinned, released here), and the right siblings that hold
+ * what it had when the link was made; ranks entries from "from" on.  With
+ * "first" the entries count as inspected, the leaf is remembered, and the rest
+ * of a chain goes back to the queue.
  */
 static void
-inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, float from,
-			 bool first)
+inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer,
+			 float from, bool first)
 {
 	int			s = search->forest->sketcher.sketch_dimensions;
 	BlockNumber block = leaf.link.block;
 
 	for (;;)
 	{
-		Buffer		buffer = AnnoyReadPage(search->index, block,
-										   ANNOY_PAGE_LEAF, BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buffer);
 		AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
-		uint32		version = header->version;
-		BlockNumber right = AnnoyPageGetOpaque(page)->rightlink;
-		BlockNumber chain = AnnoyPageGetOpaque(page)->chainlink;
-		bool		complete = leaf.link.version == ANNOY_ANY_VERSION ||
-			leaf.link.version == version;
+		uint32		version;
+		BlockNumber right;
+		BlockNumber chain;
+		bool		complete;
 
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
 		AnnoyCheckLeaf(search->index, page, block, s);
+		version = header->version;
+		right = AnnoyPageGetOpaque(page)->rightlink;
+		chain = AnnoyPageGetOpaque(page)->chainlink;
+		complete = leaf.link.version == ANNOY_ANY_VERSION ||
+			leaf.link.version == version;
 		if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
 						  from, search->threshold, search->block_scratch,
 						  &search->unranked) > 0)
@@ -454,7 +469,20 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, float from,
 			AnnoyReportCorruption(search->index, block,
 								  "leaf version not found");
 		block = right;
+		buffer = ReadBuffer(search->index, block);
 	}
+}
+
+/* Pins a leaf's page and asks for its first bytes. */
+static Buffer
+pin_leaf(AnnoySearch *search, const AnnoyLeafCandidate *leaf)
+{
+	Buffer		buffer = ReadBuffer(search->index, leaf->link.block);
+	Page		page = BufferGetPage(buffer);
+
+	AnnoyPrefetchPage(page);
+	AnnoyPrefetchRange(PageGetContents(page), PREFETCHED_LEAF);
+	return buffer;
 }
 
 /* Inspects search_k items more. */
@@ -462,7 +490,8 @@ static void
 inspect(AnnoySearch *search)
 {
 	int64		target = search->statistics.items_inspected;
-	AnnoyLeafCandidate leaf;
+	AnnoyLeafCandidate leaves[LEAF_BATCH];
+	Buffer		buffers[LEAF_BATCH];
 
 	if (search->limits.max_items - target > search->limits.search_k)
 		target += search->limits.search_k;
@@ -473,13 +502,30 @@ inspect(AnnoySearch *search)
 	}
 	while (search->statistics.items_inspected < target)
 	{
+		int			count = 0;
+
 		CHECK_FOR_INTERRUPTS();
-		if (!AnnoyTakeLeaf(&search->walk, &leaf))
+		while (count < LEAF_BATCH &&
+			   AnnoyTakeLeaf(&search->walk, &leaves[count]))
+		{
+			buffers[count] = pin_leaf(search, &leaves[count]);
+			count++;
+		}
+		if (count == 0)
 		{
 			search->finished = true;
 			break;
 		}
-		inspect_leaf(search, leaf, -FLT_MAX, true);
+		for (int i = 0; i < count; i++)
+		{
+			if (search->statistics.items_inspected < target)
+				inspect_leaf(search, leaves[i], buffers[i], -FLT_MAX, true);
+			else
+			{
+				ReleaseBuffer(buffers[i]);
+				AnnoyReturnLeaf(&search->walk, leaves[i]);
+			}
+		}
 	}
 	if (search->limits.order == ANNOY_ORDER_OFF)
 		search->finished = true;
@@ -502,41 +548,9 @@ fetch_aside(AnnoySearch *search)
 		AnnoyLeafCandidate leaf = {0.0f, search->leaves.links[i]};
 
 		CHECK_FOR_INTERRUPTS();
-		inspect_leaf(search, leaf, from, false);
+		inspect_leaf(search, leaf, pin_leaf(search, &leaf), from, false);
 	}
 	AnnoyCandidate_heapify(&search->unranked);
-}
-
-/* Takes the top of "unranked", reads its vector and finds its distance. */
-static void
-rank_item(AnnoySearch *search)
-{
-	AnnoyCandidate candidate = AnnoyCandidate_pop(&search->unranked);
-	RankedItem	item;
-	struct varlena *value;
-
-	if (!visit(search, &candidate.address))
-		return;					/* reached through another tree */
-	value = AnnoyReadItem(&search->items, &candidate.address, &item.heap_tid);
-	if (value == NULL)
-		return;
-	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
-													 search->collation,
-													 PointerGetDatum(value),
-													 PointerGetDatum(search->value)));
-	AnnoyReleaseItem(&search->items);
-	item.address = candidate.address;
-	search->statistics.exact_distances++;
-	if (isnan(item.distance))
-	{
-		item.distance = 0;
-		Ranked_push(&search->nan, item);
-	}
-	else if (item.distance < search->last_distance &&
-			 search->limits.order == ANNOY_ORDER_STRICT)
-		Ranked_push(&search->late, item);
-	else
-		Ranked_push(&search->ranked, item);
 }
 
 static inline double
@@ -544,6 +558,67 @@ bound(AnnoySearch *search, float lower)
 {
 	return AnnoyBoundToDistance(&search->forest->sketcher, &search->query,
 								lower);
+}
+
+/* Reads a candidate's vector, its page pinned, and finds its distance. */
+static void
+rank_item(AnnoySearch *search, Buffer buffer, ItemPointer address)
+{
+	RankedItem	item;
+	struct varlena *value = AnnoyReadPinnedItem(&search->items, buffer,
+												address, &item.heap_tid);
+
+	if (value == NULL)
+		return;					/* dead */
+	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
+													 search->collation,
+													 PointerGetDatum(value),
+													 PointerGetDatum(search->value)));
+	AnnoyReleaseItem(&search->items);
+	item.address = *address;
+	search->statistics.exact_distances++;
+	if (isnan(item.distance))
+	{
+		item.distance = 0;
+		Ranked_push(&search->nan, item);
+	}
+	else if (item.distance < search->last_distance &&
+			 search->limits.order != ANNOY_ORDER_RELAXED)
+		Ranked_push(&search->late, item);
+	else
+		Ranked_push(&search->ranked, item);
+}
+
+/*
+ * Ranks candidates as long as one of them may be nearer than the nearest
+ * ranked item.  Of a batch the last ones may turn out not to have been needed
+ * yet; that costs less than waiting for each.
+ */
+static void
+rank_items(AnnoySearch *search)
+{
+	ItemPointerData addresses[ITEM_BATCH];
+	Buffer		buffers[ITEM_BATCH];
+	int			count;
+
+	do
+	{
+		count = 0;
+		while (count < ITEM_BATCH && search->unranked.count > 0 &&
+			   (search->ranked.count == 0 ||
+				bound(search, search->unranked.elements[0].lower) <
+				search->ranked.elements[0].distance))
+		{
+			AnnoyCandidate candidate = AnnoyCandidate_pop(&search->unranked);
+
+			/* it may have come through another tree before */
+			if (visit(search, &candidate.address))
+				addresses[count++] = candidate.address;
+		}
+		AnnoyPinItems(&search->items, addresses, count, buffers);
+		for (int i = 0; i < count; i++)
+			rank_item(search, buffers[i], &addresses[i]);
+	} while (count == ITEM_BATCH);
 }
 
 /* Next row of PHASE_NUMBERS; false when there is none left. */
@@ -561,12 +636,7 @@ next_number(AnnoySearch *search, RankedItem *item)
 		bool		may_resume = !search->finished;
 
 		CHECK_FOR_INTERRUPTS();
-		while (search->unranked.count > 0 &&
-			   (search->ranked.count == 0 ||
-				bound(search, search->unranked.elements[0].lower) <
-				search->ranked.elements[0].distance))
-			rank_item(search);
-
+		rank_items(search);
 		if (search->aside &&
 			(search->ranked.count == 0 ||
 			 bound(search, search->threshold) <

@@ -83,7 +83,7 @@ DROP TABLE t;
 CREATE TABLE t (id int, e vector(8));
 INSERT INTO t SELECT i, even_vector(8, CASE WHEN i % 7 < 5 THEN 0 ELSE i END) FROM generate_series(1, 7000) AS i;
 INSERT INTO t SELECT i, even_vector(8, 0) + even_vector(8, 1) * array_fill(1e-6, ARRAY[8])::vector FROM generate_series(7001, 8000) AS i;
-CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
+CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 CREATE INDEX t_cosine ON t USING annoy (e);
 CREATE INDEX t_ip ON t USING annoy (e vector_ip_ops);
 SELECT operator, check_answers('t', operator, even_vector(8, i))
@@ -223,7 +223,7 @@ ALTER INDEX t_l2 SET (n_trees = 4, seed = 7);
 SELECT count(DISTINCT tree) FROM annoy_leaf_items('t_l2');
 REINDEX INDEX t_l2;
 SELECT count(DISTINCT tree) FROM annoy_leaf_items('t_l2');
-ALTER INDEX t_l2 RESET (n_trees);
+ALTER INDEX t_l2 SET (n_trees = 2);
 REINDEX INDEX CONCURRENTLY t_l2;
 SELECT count(DISTINCT tree) FROM annoy_leaf_items('t_l2');
 SELECT check_answers('t', '<->', even_vector(5, 3));
@@ -291,7 +291,7 @@ TRUNCATE t;
 DROP INDEX t_l2;
 INSERT INTO t VALUES (1, even_vector(100, 1)), (2, NULL);
 SET annoy."verbose" = 1;
-CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
+CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 RESET annoy."verbose";
 DROP TABLE t;
 

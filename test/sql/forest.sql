@@ -56,7 +56,7 @@ INSERT INTO items
 
 -- Enough memory for all, and the least that a build accepts.
 SET maintenance_work_mem = '256MB';
-CREATE INDEX items_large ON items USING annoy (e vector_l2_ops);
+CREATE INDEX items_large ON items USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 CALL keep_forest('large', 'items_large');
 SELECT * FROM check_forest('large', 'items');
 SET maintenance_work_mem = '1MB';
@@ -64,14 +64,14 @@ DO $$
 DECLARE
 	detail text;
 BEGIN
-	CREATE INDEX items_small ON items USING annoy (e vector_l2_ops);
+	CREATE INDEX items_small ON items USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 EXCEPTION WHEN insufficient_resources THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 	PERFORM set_config('maintenance_work_mem', substring(detail FROM 'at least (\d+ kB)'), false);
 END
 $$;
 SELECT pg_size_bytes(current_setting('maintenance_work_mem')) < 0.7 * pg_total_relation_size('items') AS less_than_data;
-CREATE INDEX items_small ON items USING annoy (e vector_l2_ops);
+CREATE INDEX items_small ON items USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 CALL keep_forest('small', 'items_small');
 SELECT same_forest('large', 'small'), same_forest('small', 'large');
 -- Again is the same again, and further trees do not change the first.
@@ -111,11 +111,11 @@ TRUNCATE items;
 INSERT INTO items SELECT i, even_vector(700, 0) FROM generate_series(1, 7000) AS i;
 INSERT INTO items SELECT i, even_vector(700, i % 100 + 1) FROM generate_series(7001, 7200) AS i;
 SET maintenance_work_mem = '256MB';
-CREATE INDEX items_large ON items USING annoy (e);
+CREATE INDEX items_large ON items USING annoy (e) WITH (n_trees = 2);
 CALL keep_forest('copies_large', 'items_large');
 SELECT trees, whole FROM check_forest('copies_large', 'items');
 SET maintenance_work_mem = '20MB';
-CREATE INDEX items_small ON items USING annoy (e);
+CREATE INDEX items_small ON items USING annoy (e) WITH (n_trees = 2);
 CALL keep_forest('copies_small', 'items_small');
 SELECT same_forest('copies_large', 'copies_small'), same_forest('copies_small', 'copies_large');
 SELECT complete_answer(query) FROM format('SELECT id, e <=> %1$L AS d FROM items ORDER BY e <=> %1$L', even_vector(700, 5)) AS query;

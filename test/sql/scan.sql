@@ -11,7 +11,7 @@ INSERT INTO items SELECT i, i % 500, clustered_vector(32, i) FROM generate_serie
 INSERT INTO items SELECT 6000 + i, -1, clustered_vector(32, 17) FROM generate_series(1, 400) AS i;
 INSERT INTO items SELECT 6400 + i, -2, NULL FROM generate_series(1, 30) AS i;
 INSERT INTO items SELECT 6430 + i, -3, array_fill(0, ARRAY[32])::vector FROM generate_series(1, 5) AS i;
-CREATE INDEX items_l2 ON items USING annoy (e vector_l2_ops);
+CREATE INDEX items_l2 ON items USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 CREATE INDEX items_cosine ON items USING annoy (e);
 CREATE INDEX items_ip ON items USING annoy (e vector_ip_ops);
 VACUUM ANALYZE items;

@@ -15,7 +15,7 @@ $node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE source');
 $node->safe_psql('postgres', 'CREATE DATABASE target');
-# A name that sorts behind the extension's, and a schema of its own for it.
+# In a schema of its own, which restored commands have to name.
 $node->safe_psql('source', 'CREATE SCHEMA kept; CREATE EXTENSION annoy SCHEMA kept');
 $node->safe_psql(
 	'source', q{

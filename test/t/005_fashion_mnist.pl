@@ -75,8 +75,9 @@ $node->safe_psql('postgres', 'CREATE INDEX images_l2 ON images USING annoy (e ve
 note('build: ', time - $started, ' s');
 my $size = $node->safe_psql('postgres', q{SELECT pg_relation_size('images_l2')});
 cmp_ok($size, '<=', 1.2 * $raw_bytes, 'size of the index') and note('size: ', $size / $raw_bytes, ' x raw data');
-is($node->safe_psql('postgres', q{SELECT string_agg(count::text, ' ') FROM (SELECT count(DISTINCT item) FROM annoy_leaf_items('images_l2') GROUP BY tree) AS trees}),
-	"$rows $rows", 'every image is in both trees');
+is($node->safe_psql('postgres', qq{SELECT bool_and(count = $rows AND items = $rows) FROM
+		(SELECT count(*), count(DISTINCT item) AS items FROM annoy_leaf_items('images_l2') GROUP BY tree) AS trees}),
+	't', 'every image is in every tree once');
 
 # Recall@10: how many of the ten nearest are found.  Equal distances count as
 # the same neighbour.
@@ -99,7 +100,7 @@ sub recall
 
 my ($recall, $automatic) = recall(-1);
 cmp_ok($recall, '>=', 0.94, 'recall@10 by default');
-cmp_ok($automatic, '<=', 0.1 * 2 * $rows, 'the automatic search_k is a small part of the table');
+cmp_ok($automatic, '<=', 0.2 * $rows, 'the automatic search_k is a small part of the table');
 my $last = $recall;
 for my $search_k (4000, 16000)
 {

@@ -164,21 +164,21 @@ AnnoyAddNode(AnnoyBuild *build, int tree, const AnnoyHyperplane *plane)
 }
 
 void
-AnnoySetChild(AnnoyBuild *build, int tree, BlockNumber block, uint16 slot,
-			  uint16 side, const AnnoyChild *child)
+AnnoySetChild(AnnoyBuild *build, int tree, AnnoyParent parent,
+			  const AnnoyChild *child)
 {
 	Buffer		buffer;
 
-	if (!BlockNumberIsValid(block))
+	if (!BlockNumberIsValid(parent.block))
 	{
 		build->forest->roots[tree] = *child;
 		return;
 	}
-	buffer = AnnoyReadPage(build->index, block, ANNOY_PAGE_INNER,
+	buffer = AnnoyReadPage(build->index, parent.block, ANNOY_PAGE_INNER,
 						   BUFFER_LOCK_EXCLUSIVE);
 	AnnoyPageGetNode(BufferGetPage(buffer),
 					 build->forest->sketcher.sketch_dimensions,
-					 slot)->child[side] = *child;
+					 parent.slot)->child[parent.side] = *child;
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
 }
@@ -237,6 +237,8 @@ bool
 AnnoyNextStreamItem(AnnoyItemStream *stream, AnnoyBuildItem *item)
 {
 	AnnoyBuild *build = stream->build;
+	MemoryContext old;
+	bool		found;
 	bool		isnull;
 
 	CHECK_FOR_INTERRUPTS();
@@ -244,7 +246,11 @@ AnnoyNextStreamItem(AnnoyItemStream *stream, AnnoyBuildItem *item)
 	if (stream->from_items)
 		return next_written_item(stream, item);
 
-	if (!tuplestore_gettupleslot(build->rows, true, false, build->row_slot))
+	/* a tuple read from disk belongs to the slot, which outlives the caller */
+	old = MemoryContextSwitchTo(build->context);
+	found = tuplestore_gettupleslot(build->rows, true, false, build->row_slot);
+	MemoryContextSwitchTo(old);
+	if (!found)
 		return false;
 	item->tid = DatumGetInt64(slot_getattr(build->row_slot, 1, &isnull));
 	item->value = (struct varlena *)
@@ -582,9 +588,7 @@ write_meta(Relation index, const AnnoyMetaPageData *meta)
 	AnnoyFillMetaPage(BufferGetPage(buffer), meta);
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
-	if (index->rd_amcache)
-		pfree(index->rd_amcache);
-	index->rd_amcache = NULL;
+	AnnoyForgetForest(index);
 }
 
 static void

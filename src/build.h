@@ -68,9 +68,7 @@ typedef struct AnnoyCellDirectory
 	BlockNumber block;
 	uint32		first_cell;		/* number of its first cell in the tree */
 	uint32		cell_count;
-	BlockNumber parent_block;	/* inner page, or invalid: the root */
-	uint16		parent_slot;
-	uint16		parent_side;
+	AnnoyParent parent;
 } AnnoyCellDirectory;
 
 typedef struct AnnoyCells
@@ -171,8 +169,8 @@ extern void AnnoyFreeSet(AnnoySketchSet *set);
 /* Inner nodes. */
 extern AnnoyChild AnnoyAddNode(AnnoyBuild *build, int tree,
 							   const AnnoyHyperplane *plane);
-extern void AnnoySetChild(AnnoyBuild *build, int tree, BlockNumber block,
-						  uint16 slot, uint16 side, const AnnoyChild *child);
+extern void AnnoySetChild(AnnoyBuild *build, int tree, AnnoyParent parent,
+						  const AnnoyChild *child);
 
 /* buildcells.c */
 extern void AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells);

@@ -276,9 +276,9 @@ write_directory(CellBuilder *builder, Subtree *subtree, int node)
 	directory->block = BufferGetBlockNumber(buffer);
 	directory->first_cell = cells->cell_count;
 	directory->cell_count = count;
-	directory->parent_block = InvalidBlockNumber;
-	directory->parent_slot = 0;
-	directory->parent_side = 0;
+	directory->parent.block = InvalidBlockNumber;
+	directory->parent.slot = 0;
+	directory->parent.side = 0;
 	cells->cell_count += count;
 
 	child.block = directory->block;
@@ -295,8 +295,7 @@ write_directory(CellBuilder *builder, Subtree *subtree, int node)
  * parent is written, just after itself or after its sibling's subtree.
  */
 static void
-set_parent(CellBuilder *builder, const AnnoyChild *child,
-		   const AnnoyChild *parent, int side)
+set_parent(CellBuilder *builder, const AnnoyChild *child, AnnoyParent parent)
 {
 	if (child->kind != ANNOY_PAGE_DIRECTORY)
 		return;
@@ -306,9 +305,7 @@ set_parent(CellBuilder *builder, const AnnoyChild *child,
 
 		if (directory->block == child->block)
 		{
-			directory->parent_block = parent->block;
-			directory->parent_slot = parent->slot;
-			directory->parent_side = side;
+			directory->parent = parent;
 			return;
 		}
 	}
@@ -320,9 +317,10 @@ link_children(CellBuilder *builder, const AnnoyChild *node,
 {
 	for (int side = 0; side < 2; side++)
 	{
-		AnnoySetChild(builder->build, builder->tree, node->block, node->slot,
-					  side, &children[side]);
-		set_parent(builder, &children[side], node, side);
+		AnnoyParent parent = {node->block, node->slot, side};
+
+		AnnoySetChild(builder->build, builder->tree, parent, &children[side]);
+		set_parent(builder, &children[side], parent);
 	}
 }
 
@@ -735,6 +733,7 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 	AnnoyItemStream items;
 	SketchStream stream;
 	AnnoyChild	root;
+	AnnoyParent slot = {InvalidBlockNumber, 0, 0};
 	uint64		path = AnnoyHash(AnnoyHash(build->seed, tree), 0);
 	int			s = build->forest->sketcher.sketch_dimensions;
 
@@ -772,5 +771,5 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 		root = divide(&builder, &stream, &build->sample_set,
 					  build->sample_count, path, 0);
 	AnnoyEndStream(&items);
-	AnnoySetChild(build, tree, InvalidBlockNumber, 0, 0, &root);
+	AnnoySetChild(build, tree, slot, &root);
 }

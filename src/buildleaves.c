@@ -29,13 +29,6 @@
 #include "leaf.h"
 #include "tree.h"
 
-/*
- * Cells that an item is compared with before it takes the nearest: at least so
- * many, and those of so many directories.
- */
-#define ASSIGNMENT_CELLS 32
-#define ASSIGNMENT_DIRECTORIES 3
-
 /* Entries of a leaf after a build, as a share of what it holds. */
 #define LEAF_FILL 0.94
 
@@ -93,8 +86,7 @@ typedef struct LeafWriter
 
 /* Sends every item to its cell; counts[cell] is set. */
 static Tuplesortstate *
-assign_items(AnnoyBuild *build, int tree, const AnnoyCells *cells,
-			 TupleDesc desc, int64 *counts)
+assign_items(AnnoyBuild *build, int tree, TupleDesc desc, int64 *counts)
 {
 	int			s = build->forest->sketcher.sketch_dimensions;
 	Tuplesortstate *sort = AnnoyBeginSort(desc, (int) (build->spare_mem * SORT_SHARE));
@@ -105,8 +97,6 @@ assign_items(AnnoyBuild *build, int tree, const AnnoyCells *cells,
 	AnnoyQuery	query;
 	int16	   *quantised = palloc(sizeof(int16) * s);
 	int64		done = 0;
-	int64		known = (int64) ASSIGNMENT_DIRECTORIES * cells->cell_count /
-		cells->directory_count;
 
 	AnnoyInitWalk(&walk, build->index, build->forest);
 	AnnoyBeginStream(&stream, build, tree > 0);
@@ -119,9 +109,7 @@ assign_items(AnnoyBuild *build, int tree, const AnnoyCells *cells,
 		AnnoySketchValue(build, item.value, &extra, &unbounded);
 		AnnoyInitItemQuery(&query, quantised, &build->forest->sketcher,
 						   build->sketch, extra);
-		AnnoyStartTreeWalk(&walk, &query, tree);
-		AnnoyExploreLeaves(&walk, Max(known, ASSIGNMENT_CELLS));
-		cell = walk.leaves.elements[0].link.block;
+		cell = AnnoyChooseLeaf(&walk, &query, tree).link.block;
 		counts[cell]++;
 
 		ExecClearTuple(slot);
@@ -304,7 +292,7 @@ load_item(LeafWriter *writer, TupleTableSlot *slot)
 /* Fills a directory page; takes the given block or a new one. */
 static AnnoyChild
 fill_directory(LeafWriter *writer, const int32 *leaves, int count,
-			   BlockNumber block)
+			   BlockNumber block, AnnoyParent parent)
 {
 	Buffer		buffer;
 	Page		page;
@@ -320,6 +308,7 @@ fill_directory(LeafWriter *writer, const int32 *leaves, int count,
 	AnnoyInitPage(page, ANNOY_PAGE_DIRECTORY, writer->tree);
 	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
 	AnnoyPageGetDirectoryHeader(page)->count = count;
+	AnnoyPageGetDirectoryHeader(page)->parent = parent;
 	for (int i = 0; i < count; i++)
 	{
 		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, writer->s, i);
@@ -364,7 +353,8 @@ collect_centroids(LeafWriter *writer, AnnoySketchSet *set)
  */
 static AnnoyChild
 split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
-				int32 *leaves, int count, BlockNumber block, uint64 path)
+				int32 *leaves, int count, BlockNumber block,
+				AnnoyParent parent, uint64 path)
 {
 	int			capacity = AnnoyDirectoryCapacity(writer->s);
 	AnnoyHyperplane plane;
@@ -377,7 +367,7 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 
 	check_stack_depth();
 	if (count <= capacity)
-		return fill_directory(writer, leaves, count, block);
+		return fill_directory(writer, leaves, count, block, parent);
 
 	plane.normal = palloc0(writer->s);
 	margins = palloc(sizeof(float) * count);
@@ -397,12 +387,16 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 	pfree(order);
 	node = AnnoyAddNode(writer->build, writer->tree, &plane);
 	pfree(plane.normal);
-	child = split_directory(writer, centroids, leaves, left, block,
+	parent.block = node.block;
+	parent.slot = node.slot;
+	parent.side = 0;
+	child = split_directory(writer, centroids, leaves, left, block, parent,
 							AnnoyHash(path, 1));
-	AnnoySetChild(writer->build, writer->tree, node.block, node.slot, 0, &child);
+	AnnoySetChild(writer->build, writer->tree, parent, &child);
+	parent.side = 1;
 	child = split_directory(writer, centroids, leaves + left, count - left,
-							InvalidBlockNumber, AnnoyHash(path, 2));
-	AnnoySetChild(writer->build, writer->tree, node.block, node.slot, 1, &child);
+							InvalidBlockNumber, parent, AnnoyHash(path, 2));
+	AnnoySetChild(writer->build, writer->tree, parent, &child);
 	return node;
 }
 
@@ -417,11 +411,10 @@ finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
 	for (int i = 0; i < writer->leaf_count; i++)
 		leaves[i] = i;
 	child = split_directory(writer, &centroids, leaves, writer->leaf_count,
-							directory->block,
+							directory->block, directory->parent,
 							AnnoyHash(writer->path, directory->first_cell));
 	if (child.block != directory->block)
-		AnnoySetChild(writer->build, writer->tree, directory->parent_block,
-					  directory->parent_slot, directory->parent_side, &child);
+		AnnoySetChild(writer->build, writer->tree, directory->parent, &child);
 	AnnoyFreeSet(&centroids);
 	pfree(leaves);
 	writer->leaf_count = 0;
@@ -522,7 +515,7 @@ AnnoyWriteLeaves(AnnoyBuild *build, int tree, AnnoyCells *cells)
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 ANNOY_PHASE_ASSIGN);
-	sort = assign_items(build, tree, cells, desc, counts);
+	sort = assign_items(build, tree, desc, counts);
 
 	/* the loaded rows are on their way to the item pages */
 	if (build->rows)

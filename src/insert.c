@@ -3,22 +3,155 @@
  * insert.c
  *	  Inserting rows into an existing index.
  *
+ * The item is stored first, then named by a leaf of each tree.  If the insert
+ * ends in between, by an error or a crash, some trees do not know the item:
+ * its row is dead then, and VACUUM will remove it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "annoy.h"
+#include "nodes/execnodes.h"
+#include "utils/memutils.h"
 
-/* Inserts come with a later version; until then say so before harm is done. */
+#include "annoy.h"
+#include "annoycompat.h"
+#include "item.h"
+#include "meta.h"
+#include "opclass.h"
+#include "tail.h"
+#include "treeinsert.h"
+
+/* What the inserts of one statement share: index_info->ii_AmCache. */
+typedef struct InsertState
+{
+	MemoryContext row_context;	/* reset after each row */
+	const AnnoyOpclassInfo *opclass;
+	AnnoyForest *forest;		/* dimensions may be 0: see prepare_geometry */
+	AnnoyTreeInserter *inserter;
+	float	   *floats;
+	float	   *scratch;
+	float	   *sketch;
+} InsertState;
+
+static InsertState *
+begin_insert(Relation index, struct IndexInfo *index_info)
+{
+	MemoryContext old = MemoryContextSwitchTo(index_info->ii_Context);
+	InsertState *state = palloc0(sizeof(InsertState));
+
+	state->row_context = AllocSetContextCreate(index_info->ii_Context,
+											   "annoy insert",
+											   ALLOCSET_DEFAULT_SIZES);
+	state->opclass = AnnoyGetOpclassInfo(index);
+	state->forest = AnnoyLoadForest(index, index_info->ii_Context);
+	MemoryContextSwitchTo(old);
+	index_info->ii_AmCache = state;
+	return state;
+}
+
+/*
+ * Sees to it that the sketch space is known, and that the value is of its
+ * number of dimensions.
+ */
+static void
+prepare_geometry(InsertState *state, Relation index, MemoryContext context,
+				 const struct varlena *value)
+{
+	int			dimensions = state->opclass->element->dimensions(value);
+	MemoryContext old;
+
+	if (dimensions > state->opclass->element->max_dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("cannot index values of %d dimensions", dimensions),
+				 errdetail("The limit is %d.",
+						   state->opclass->element->max_dimensions)));
+	if (state->forest->meta.dimensions == 0)
+	{
+		AnnoySketcher raw;
+		float	   *floats = palloc(sizeof(float) * dimensions);
+		float	   *transformed = palloc(sizeof(float) * dimensions);
+		double		norm;
+		bool		unbounded;
+
+		AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
+						  state->opclass->metric, dimensions,
+						  state->forest->meta.seed, NULL, 0);
+		if (!AnnoyTransformVector(&raw,
+								  state->opclass->element->floats(value, floats),
+								  transformed, &norm, &unbounded))
+			return;				/* a row of the tail fixes nothing */
+		AnnoyFixGeometry(index, dimensions, transformed,
+						 Min(norm, ANNOY_NORM_LIMIT));
+		old = MemoryContextSwitchTo(context);
+		state->forest = AnnoyLoadForest(index, context);
+		MemoryContextSwitchTo(old);
+	}
+	if (dimensions != state->forest->meta.dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different vector dimensions %d and %d",
+						state->forest->meta.dimensions, dimensions),
+				 errdetail("Index \"%s\" holds vectors of %d dimensions.",
+						   RelationGetRelationName(index),
+						   state->forest->meta.dimensions)));
+	if (state->inserter == NULL)
+	{
+		old = MemoryContextSwitchTo(context);
+		state->inserter = AnnoyBeginTreeInsert(index, state->forest,
+											   state->opclass->element);
+		state->floats = palloc(sizeof(float) * dimensions);
+		state->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
+		state->sketch = palloc(sizeof(float) *
+							   state->forest->meta.sketch_dimensions);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+insert_value(InsertState *state, Relation index, MemoryContext context,
+			 struct varlena *value, ItemPointer heap_tid)
+{
+	const AnnoyElementType *element = state->opclass->element;
+	ItemPointerData address;
+	float		extra;
+	bool		unbounded;
+
+	prepare_geometry(state, index, context, value);
+	if (state->forest->meta.dimensions == 0 ||
+		!AnnoyMakeSketch(&state->forest->sketcher,
+						 element->floats(value, state->floats), state->scratch,
+						 state->sketch, &extra, &unbounded))
+	{
+		AnnoyInsertTail(index, state->forest->meta.tail, heap_tid, 0);
+		return;
+	}
+	address = AnnoyInsertItem(index, heap_tid, value);
+	AnnoyReadRoots(index, state->forest);
+	for (int tree = 0; tree < state->forest->meta.n_trees; tree++)
+		AnnoyInsertIntoTree(state->inserter, tree, state->sketch, extra,
+							unbounded, &address);
+}
+
 bool
 annoyinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 			Relation heap, IndexUniqueCheck check_unique, bool index_unchanged,
 			struct IndexInfo *index_info)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("inserting into annoy index \"%s\" is not supported yet",
-					RelationGetRelationName(index)),
-			 errhint("Drop the index, change the table, and create the index again.")));
+	InsertState *state = index_info->ii_AmCache;
+	MemoryContext old;
+
+	if (state == NULL)
+		state = begin_insert(index, index_info);
+	old = MemoryContextSwitchTo(state->row_context);
+	if (isnull[0])
+		AnnoyInsertTail(index, state->forest->meta.tail, heap_tid,
+						ANNOY_TAIL_NULL);
+	else
+		insert_value(state, index, index_info->ii_Context,
+					 (struct varlena *) PG_DETOAST_DATUM(values[0]), heap_tid);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->row_context);
 	return false;
 }

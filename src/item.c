@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * item.c
- *	  Items: the indexed vectors, each stored once beside the forest.
+ *	  Reading items: the indexed vectors, each stored once beside the forest.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,12 +10,6 @@
 #include "utils/memutils.h"
 
 #include "item.h"
-
-/*
- * An item is divided when this much room is left on a page; smaller ends stay
- * empty.  5 % of a page, so that item pages are at least 95 % full.
- */
-#define MIN_PART (BLCKSZ / 20)
 
 /* Bytes of an item to prefetch; the processor goes on by itself from there. */
 #define PREFETCHED_ITEM 512
@@ -232,6 +226,15 @@ AnnoyReadPinnedItem(AnnoyItemReader *reader, Buffer buffer,
 	return AnnoyReadItem(reader, address, heap_tid);
 }
 
+AnnoyItem
+AnnoyGetItem(Relation index, Buffer buffer, OffsetNumber offset)
+{
+	Size		size;
+
+	return get_part(index, BufferGetPage(buffer), BufferGetBlockNumber(buffer),
+					offset, &size);
+}
+
 int
 AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
 			   ItemPointerData *addresses)
@@ -266,94 +269,4 @@ AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
 	}
 	UnlockReleaseBuffer(buffer);
 	return count;
-}
-
-/* Adds one part of an item to the writer's page. */
-static OffsetNumber
-add_part(AnnoyItemWriter *writer, AnnoyItem header, const char *data,
-		 Size size)
-{
-	PGAlignedBlock tuple;
-	Page		page = BufferGetPage(writer->buffer);
-	OffsetNumber offset;
-
-	memcpy(tuple.data, header, sizeof(AnnoyItemData));
-	memcpy(tuple.data + sizeof(AnnoyItemData), data, size);
-	offset = PageAddItem(page, (Item) tuple.data, sizeof(AnnoyItemData) + size,
-						 InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "failed to add an item to block %u of index \"%s\"",
-			 BufferGetBlockNumber(writer->buffer),
-			 RelationGetRelationName(writer->index));
-	return offset;
-}
-
-ItemPointerData
-AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
-			   const struct varlena *value)
-{
-	const char *data = (const char *) value;
-	Size		left = VARSIZE(value);
-	AnnoyItemData header;
-	ItemPointerData address;
-
-	ItemPointerSetInvalid(&address);
-	header.heap_tid = *heap_tid;
-	header.flags = 0;
-	header.data_offset = sizeof(AnnoyItemData);
-
-	while (left > 0)
-	{
-		Size		room = 0;
-		Size		part;
-		Buffer		next = InvalidBuffer;
-		OffsetNumber offset;
-
-		if (BufferIsValid(writer->buffer))
-		{
-			room = PageGetFreeSpace(BufferGetPage(writer->buffer));
-			room = MAXALIGN_DOWN(room);
-			room = room > sizeof(AnnoyItemData) ?
-				room - sizeof(AnnoyItemData) : 0;
-		}
-		if (room < left && room < MIN_PART)
-		{
-			if (BufferIsValid(writer->buffer))
-				UnlockReleaseBuffer(writer->buffer);
-			writer->buffer = AnnoyExtend(writer->index, MAIN_FORKNUM,
-										 ANNOY_PAGE_ITEM, 0);
-			continue;
-		}
-
-		/* a part that does not end the item needs the address of the next */
-		part = Min(left, room);
-		ItemPointerSetInvalid(&header.next);
-		if (part < left)
-		{
-			next = AnnoyExtend(writer->index, MAIN_FORKNUM, ANNOY_PAGE_ITEM, 0);
-			ItemPointerSet(&header.next, BufferGetBlockNumber(next),
-						   FirstOffsetNumber);
-		}
-		offset = add_part(writer, &header, data, part);
-		if (!ItemPointerIsValid(&address))
-			ItemPointerSet(&address, BufferGetBlockNumber(writer->buffer),
-						   offset);
-		header.flags |= ANNOY_ITEM_CONTINUED;
-		data += part;
-		left -= part;
-		if (BufferIsValid(next))
-		{
-			UnlockReleaseBuffer(writer->buffer);
-			writer->buffer = next;
-		}
-	}
-	return address;
-}
-
-void
-AnnoyEndItemWriter(AnnoyItemWriter *writer)
-{
-	if (BufferIsValid(writer->buffer))
-		UnlockReleaseBuffer(writer->buffer);
-	writer->buffer = InvalidBuffer;
 }

@@ -80,6 +80,13 @@ extern struct varlena *AnnoyReadPinnedItem(AnnoyItemReader *reader,
 extern void AnnoyEndItems(AnnoyItemReader *reader);
 
 /*
+ * The tuple at an offset of a locked item page, or NULL for an unused slot;
+ * errors out if it is damaged.
+ */
+extern AnnoyItem AnnoyGetItem(Relation index, Buffer buffer,
+							  OffsetNumber offset);
+
+/*
  * The live items of one item page, for reading an index from end to end:
  * heap TIDs and addresses (arrays of ANNOY_ITEMS_PER_PAGE).  Returns their number; 0 for a page of another kind.
  */
@@ -102,5 +109,19 @@ extern ItemPointerData AnnoyWriteItem(AnnoyItemWriter *writer,
 									  ItemPointer heap_tid,
 									  const struct varlena *value);
 extern void AnnoyEndItemWriter(AnnoyItemWriter *writer);
+
+/*
+ * Stores an item in an existing index and returns its address.  WAL-logged.
+ */
+extern ItemPointerData AnnoyInsertItem(Relation index, ItemPointer heap_tid,
+									   const struct varlena *value);
+
+/*
+ * Frees the slots of dead items of one page (heads, in the order of their
+ * offsets) with all their parts, and records the room.  No leaf may name them
+ * any more.
+ */
+extern void AnnoyRemoveItems(Relation index, BlockNumber block,
+							 const OffsetNumber *offsets, int count);
 
 #endif							/* ANNOY_ITEM_H */

@@ -7,11 +7,14 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "port/pg_bitutils.h"
 
 #include "leaf.h"
+
+#define ALL_ENTRIES ((1U << ANNOY_BLOCK_ENTRIES) - 1)
 
 void
 AnnoyCheckLeaf(Relation index, Page page, BlockNumber block, int s)
@@ -78,6 +81,8 @@ AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query, Page page,
 		}
 		mask = annoy_kernels.rank_block(&query->rank, (const uint8 *) block,
 										lower);
+		if (threshold >= FLT_MAX)
+			mask = ALL_ENTRIES; /* a damaged entry's bound may be NaN */
 		mask &= (1U << entries) - 1;
 		outside += entries - pg_popcount32(mask);
 		while (mask != 0)
@@ -85,11 +90,11 @@ AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query, Page page,
 			int			i = pg_rightmost_one_pos32(mask);
 
 			mask &= mask - 1;
-			next->lower = lower[i];
+			next->lower = isnan(lower[i]) ? -FLT_MAX : lower[i];
 			memcpy(&next->address,
 				   block + AnnoyBlockAddresses(s) + i * sizeof(ItemPointerData),
 				   sizeof(ItemPointerData));
-			next += lower[i] >= from;
+			next += !(lower[i] < from);
 		}
 	}
 	candidates->count = next - candidates->elements;
@@ -117,6 +122,83 @@ AnnoyListLeaf(Page page, int s, ItemPointerData *addresses)
 		memcpy(&addresses[i], address, sizeof(ItemPointerData));
 	}
 	return count;
+}
+
+/* One entry of a leaf as a row of an open block. */
+static void
+get_row(Page page, int s, int entry, char *row)
+{
+	int			count = AnnoyPageGetLeafHeader(page)->count;
+	int			place = entry % ANNOY_BLOCK_ENTRIES;
+	char	   *block = AnnoyPageGetLeafBlock(page, s, entry / ANNOY_BLOCK_ENTRIES);
+
+	if (entry >= count / ANNOY_BLOCK_ENTRIES * ANNOY_BLOCK_ENTRIES)
+	{
+		memcpy(row, block + place * AnnoyRowSize(s), AnnoyRowSize(s));
+		return;
+	}
+	for (int r = 0; r < s / 8; r++)
+		row[r] = block[r * ANNOY_BLOCK_ENTRIES + place];
+	row += s / 8;
+	memcpy(row, block + AnnoyBlockF1(s) + place * sizeof(float4),
+		   sizeof(float4));
+	memcpy(row + sizeof(float4),
+		   block + AnnoyBlockF2(s) + place * sizeof(float4), sizeof(float4));
+	memcpy(row + 2 * sizeof(float4),
+		   block + AnnoyBlockAddresses(s) + place * sizeof(ItemPointerData),
+		   sizeof(ItemPointerData));
+}
+
+/* The entry in the open block was written: counts it, closes a full block. */
+static void
+finish_row(Page page, int s)
+{
+	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
+	char	   *block = AnnoyPageGetLeafBlock(page, s,
+											  header->count / ANNOY_BLOCK_ENTRIES);
+	int			place = header->count % ANNOY_BLOCK_ENTRIES;
+
+	header->count++;
+	if (place == ANNOY_BLOCK_ENTRIES - 1)
+	{
+		PGAlignedBlock rows;
+
+		memcpy(rows.data, block, AnnoyBlockSize(s));
+		transpose_rows(rows.data, ANNOY_BLOCK_ENTRIES, s, block);
+		((PageHeader) page)->pd_lower = block + AnnoyBlockSize(s) - (char *) page;
+	}
+	else
+		((PageHeader) page)->pd_lower =
+			block + (place + 1) * AnnoyRowSize(s) - (char *) page;
+}
+
+int
+AnnoyFilterLeaf(Page page, int s, const bool *drop)
+{
+	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
+	int			count = header->count;
+	char	   *first = AnnoyPageGetLeafBlock(page, s, 0);
+	char	   *rows = palloc(AnnoyRowSize(s) * Max(count, 1));
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+		if (!drop[i])
+			get_row(page, s, i, rows + AnnoyRowSize(s) * kept++);
+
+	/* begin anew; what lies behind pd_lower has to be zero */
+	memset(first, 0, (char *) page + ((PageHeader) page)->pd_lower - first);
+	header->count = 0;
+	((PageHeader) page)->pd_lower = first - (char *) page;
+	for (int i = 0; i < kept; i++)
+	{
+		char	   *block = AnnoyPageGetLeafBlock(page, s, i / ANNOY_BLOCK_ENTRIES);
+
+		memcpy(block + i % ANNOY_BLOCK_ENTRIES * AnnoyRowSize(s),
+			   rows + AnnoyRowSize(s) * i, AnnoyRowSize(s));
+		finish_row(page, s);
+	}
+	pfree(rows);
+	return kept;
 }
 
 void
@@ -156,17 +238,5 @@ AnnoyAddLeafEntry(Page page, const AnnoySketcher *sketcher,
 	memcpy(row, &f1, sizeof(float4));
 	memcpy(row + sizeof(float4), &f2, sizeof(float4));
 	memcpy(row + 2 * sizeof(float4), address, sizeof(ItemPointerData));
-	header->count++;
-
-	if (place == ANNOY_BLOCK_ENTRIES - 1)
-	{
-		PGAlignedBlock rows;
-
-		memcpy(rows.data, block, AnnoyBlockSize(s));
-		transpose_rows(rows.data, ANNOY_BLOCK_ENTRIES, s, block);
-		((PageHeader) page)->pd_lower = block + AnnoyBlockSize(s) - (char *) page;
-	}
-	else
-		((PageHeader) page)->pd_lower =
-			block + (place + 1) * AnnoyRowSize(s) - (char *) page;
+	finish_row(page, s);
 }

@@ -28,8 +28,8 @@ extern void AnnoyCheckLeaf(Relation index, Page page, BlockNumber block,
 
 /*
  * Appends to "candidates" (in no order) the entries of a leaf page whose
- * lower bound is at least "from" and below "threshold"; returns how many
- * entries were at least "threshold".  scratch: AnnoyBlockSize(s) bytes,
+ * lower bound is at least "from" and below "threshold" (FLT_MAX: any); returns
+ * how many entries were at least "threshold".  scratch: AnnoyBlockSize(s) bytes,
  * 8-byte aligned.
  */
 extern int	AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
@@ -49,5 +49,11 @@ extern void AnnoyStartLeaf(Page page, const AnnoySketcher *sketcher,
 extern void AnnoyAddLeafEntry(Page page, const AnnoySketcher *sketcher,
 							  const float *sketch, bool unbounded,
 							  ItemPointer address);
+
+/*
+ * Removes the entries for which drop[] is set; returns how many remain.  For a
+ * copy of a page, as generic WAL gives it.
+ */
+extern int	AnnoyFilterLeaf(Page page, int sketch_dimensions, const bool *drop);
 
 #endif							/* ANNOY_LEAF_H */

@@ -9,13 +9,30 @@
 
 #include <math.h>
 
+#include "access/generic_xlog.h"
 #include "storage/bufmgr.h"
+#include "storage/freespace.h"
 #include "utils/memutils.h"
 
 #include "meta.h"
 
-/* Guess of search_k for an index without calibration: ITEMS * rows^(1/2). */
-#define GUESSED_SEARCH_K_FACTOR 20.0
+/*
+ * Guess of search_k for an index that was built without rows, in terms of the
+ * square root of its rows: on the safe side for the harder data sets.
+ */
+#define GUESSED_SEARCH_K_FACTOR 60.0
+
+/*
+ * An index that has grown by this factor since it was calibrated gets a larger
+ * budget, by the growth to this power.
+ */
+#define GROWTH_TOLERATED 1.3
+#define GROWTH_EXPONENT 0.75
+
+/* For estimating the number of rows from the size of the index. */
+#define ITEM_OVERHEAD 30.0		/* header, line pointer, varlena header, ends */
+#define ENTRY_OVERHEAD 14.0		/* f1, f2, address */
+#define USUAL_LEAF_FILL 0.65
 
 static bool
 meta_is_sane(const AnnoyMetaPageData *meta)
@@ -223,9 +240,22 @@ copy_forest(const AnnoyForest *forest, MemoryContext context)
 	return copy;
 }
 
+void
+AnnoyReadRoots(Relation index, AnnoyForest *forest)
+{
+	read_array(index, forest->meta.roots, ANNOY_PAGE_ROOTS,
+			   (char *) forest->roots, forest->meta.n_trees,
+			   sizeof(AnnoyChild), ANNOY_ROOTS_PER_PAGE);
+}
+
 AnnoyForest *
 AnnoyLoadForest(Relation index, MemoryContext context)
 {
+	/* the first row to be inserted fixes the geometry */
+	if (index->rd_amcache != NULL &&
+		((AnnoyForest *) index->rd_amcache)->meta.dimensions == 0)
+		AnnoyForgetForest(index);
+
 	/* read it elsewhere first: an error must not leave half a cache */
 	if (index->rd_amcache == NULL)
 	{
@@ -238,6 +268,115 @@ AnnoyLoadForest(Relation index, MemoryContext context)
 	return copy_forest(index->rd_amcache, context);
 }
 
+void
+AnnoyForgetForest(Relation index)
+{
+	if (index->rd_amcache)
+		pfree(index->rd_amcache);
+	index->rd_amcache = NULL;
+}
+
+/* Writes the centre to new pages, last page first; returns the first. */
+static BlockNumber
+log_centre(Relation index, const float *centre, int dimensions)
+{
+	BlockNumber next = InvalidBlockNumber;
+	int			end = dimensions;
+
+	while (end > 0)
+	{
+		int			count = (end - 1) % ANNOY_FLOATS_PER_PAGE + 1;
+		Buffer		buffer = AnnoyExtendLocked(index);
+		GenericXLogState *xlog = GenericXLogStart(index);
+		Page		page = GenericXLogRegisterBuffer(xlog, buffer,
+													 GENERIC_XLOG_FULL_IMAGE);
+
+		end -= count;
+		AnnoyInitPage(page, ANNOY_PAGE_CENTRE, 0);
+		memcpy(PageGetContents(page), centre + end, count * sizeof(float4));
+		((PageHeader) page)->pd_lower += count * sizeof(float4);
+		AnnoyPageGetOpaque(page)->rightlink = next;
+		GenericXLogFinish(xlog);
+		next = BufferGetBlockNumber(buffer);
+		UnlockReleaseBuffer(buffer);
+	}
+	return next;
+}
+
+/* Makes the pages of an unused centre item pages. */
+static void
+recycle_centre(Relation index, BlockNumber block)
+{
+	while (BlockNumberIsValid(block))
+	{
+		Buffer		buffer = AnnoyReadPage(index, block, ANNOY_PAGE_CENTRE,
+										   BUFFER_LOCK_EXCLUSIVE);
+		BlockNumber next = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
+		GenericXLogState *xlog = GenericXLogStart(index);
+		Page		page = GenericXLogRegisterBuffer(xlog, buffer,
+													 GENERIC_XLOG_FULL_IMAGE);
+
+		AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
+		GenericXLogFinish(xlog);
+		RecordPageWithFreeSpace(index, block,
+								PageGetFreeSpace(BufferGetPage(buffer)));
+		UnlockReleaseBuffer(buffer);
+		block = next;
+	}
+}
+
+void
+AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
+				 float norm)
+{
+	BlockNumber centre = log_centre(index, transformed, dimensions);
+	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
+									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+
+	if (AnnoyPageGetMeta(BufferGetPage(buffer))->dimensions == 0)
+	{
+		GenericXLogState *xlog = GenericXLogStart(index);
+		AnnoyMetaPageData *meta =
+			AnnoyPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0));
+
+		meta->dimensions = dimensions;
+		meta->sketch_dimensions = AnnoySketchDimensions(dimensions);
+		meta->max_norm = norm;
+		meta->centre = centre;
+		GenericXLogFinish(xlog);
+		centre = InvalidBlockNumber;
+	}
+	UnlockReleaseBuffer(buffer);
+	recycle_centre(index, centre);
+	AnnoyForgetForest(index);
+}
+
+/* Bytes that a value takes on disk. */
+static double
+value_size(const AnnoyMetaPageData *meta)
+{
+	switch (meta->element)
+	{
+		case ANNOY_ELEMENT_HALF:
+			return 2.0 * meta->dimensions;
+		case ANNOY_ELEMENT_BIT:
+			return meta->dimensions / 8.0;
+		default:
+			return 4.0 * meta->dimensions;
+	}
+}
+
+double
+AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
+{
+	double		item = value_size(meta) + ITEM_OVERHEAD;
+	double		entries = meta->n_trees *
+		(meta->sketch_dimensions / 8.0 + ENTRY_OVERHEAD) / USUAL_LEAF_FILL;
+
+	return RelationGetNumberOfBlocks(index) * (double) ANNOY_PAGE_CONTENT /
+		(item + entries);
+}
+
 int64
 AnnoyEstimateSearchK(Relation index, double tuples)
 {
@@ -247,7 +386,9 @@ AnnoyEstimateSearchK(Relation index, double tuples)
 		meta = ((AnnoyForest *) index->rd_amcache)->meta;
 	else
 		AnnoyReadMeta(index, &meta);
-	if (meta.search_k > 0)
+	if (meta.search_k == 0)
+		return (int64) (GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0)));
+	if (tuples <= meta.items * GROWTH_TOLERATED)
 		return meta.search_k;
-	return (int64) (GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0)));
+	return (int64) (meta.search_k * pow(tuples / meta.items, GROWTH_EXPONENT));
 }

@@ -51,7 +51,7 @@ typedef struct AnnoyForest
 {
 	AnnoyMetaPageData meta;
 	AnnoySketcher sketcher;
-	AnnoyChild *roots;			/* [n_trees] */
+	AnnoyChild *roots;			/* [n_trees]; may be old, see AnnoyReadRoots */
 } AnnoyForest;
 
 /*
@@ -66,9 +66,30 @@ extern void AnnoyReadMeta(Relation index, AnnoyMetaPageData *meta);
  */
 extern AnnoyForest *AnnoyLoadForest(Relation index, MemoryContext context);
 
+/* Drops the copy in the relation cache. */
+extern void AnnoyForgetForest(Relation index);
+
+/*
+ * Brings the roots up to date.  Old ones are not wrong, since what was split
+ * is found by right links, but after many splits that takes long.
+ */
+extern void AnnoyReadRoots(Relation index, AnnoyForest *forest);
+
+/*
+ * Fixes the sketch space of an index that was built without rows, by its first
+ * vector: that is the centre, and its norm M.  If somebody else was faster,
+ * nothing changes.  The number of dimensions is known afterwards.
+ */
+extern void AnnoyFixGeometry(Relation index, int dimensions,
+							 const float *transformed, float norm);
+
+/* Rows of the index, from its size. */
+extern double AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta);
+
 /*
  * Items to inspect before the first row when neither the setting nor the
- * option says so: calibrated at build, or a guess for an index without.
+ * option says so: calibrated at build, more when the index has grown a lot
+ * since, or a guess if it was built without rows.
  */
 extern int64 AnnoyEstimateSearchK(Relation index, double tuples);
 

@@ -47,6 +47,10 @@ AnnoyInitPage(Page page, AnnoyPageKind kind, int tree)
 	opaque->flags = 0;
 	opaque->page_id = ANNOY_PAGE_ID;
 	((PageHeader) page)->pd_lower += empty_page_content(kind);
+	if (kind == ANNOY_PAGE_TAIL)
+		AnnoyPageGetTailHeader(page)->next_free = InvalidBlockNumber;
+	if (kind == ANNOY_PAGE_DIRECTORY)
+		AnnoyPageGetDirectoryHeader(page)->parent.block = InvalidBlockNumber;
 }
 
 void
@@ -97,4 +101,10 @@ AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind, int tree)
 	AnnoyInitPage(BufferGetPage(buffer), kind, tree);
 	MarkBufferDirty(buffer);
 	return buffer;
+}
+
+Buffer
+AnnoyExtendLocked(Relation index)
+{
+	return AnnoyExtendRelation(index, MAIN_FORKNUM);
 }

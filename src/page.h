@@ -145,18 +145,30 @@ StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
  * Directory page: AnnoyDirectoryHeader, then "count" entries, one for each
  * leaf of a small subtree.
  *
- *	+---------------+---------------------------------------------+
- *	| version count | link scale norm_squared extra | centroid[s] | ...
- *	+---------------+---------------------------------------------+
+ *	+----------------------+---------------------------------------------+
+ *	| version count parent | link scale norm_squared extra | centroid[s] | ...
+ *	+----------------------+---------------------------------------------+
+ *
+ * The parent is where the link to this directory is: a side of a node, or the
+ * root's slot (block invalid).  Nodes never move, so it changes only when the
+ * directory is split.
  */
+typedef struct AnnoyParent
+{
+	BlockNumber block;			/* inner page, or invalid: the tree's root */
+	uint16		slot;
+	uint16		side;			/* 0: margin <= 0, 1: margin > 0 */
+} AnnoyParent;
+
 typedef struct AnnoyDirectoryHeader
 {
 	uint32		version;
 	uint16		count;
 	uint16		unused;
+	AnnoyParent parent;
 } AnnoyDirectoryHeader;
 
-StaticAssertDecl(sizeof(AnnoyDirectoryHeader) == 8,
+StaticAssertDecl(sizeof(AnnoyDirectoryHeader) == 16,
 				 "on-disk header has a fixed size");
 
 typedef struct AnnoyDirectoryEntryData
@@ -237,13 +249,19 @@ StaticAssertDecl(offsetof(AnnoyLeafHeaderData, centroid) == 24,
 
 /*
  * Tail page: AnnoyTailHeader, then "count" entries: rows whose distance is
- * never a number.  The head is fixed; new pages are linked behind it.
+ * never a number.  The head is fixed and takes new entries; when it is full,
+ * its entries move to another page, linked behind it.  Pages on which VACUUM
+ * made room are in a list of their own, which begins at the head.
  */
 typedef struct AnnoyTailHeader
 {
 	uint16		count;
-	uint16		unused[3];
+	uint16		unused;
+	BlockNumber next_free;		/* next page with room, or invalid */
 } AnnoyTailHeader;
+
+StaticAssertDecl(sizeof(AnnoyTailHeader) == 8,
+				 "on-disk header has a fixed size");
 
 typedef struct AnnoyTailEntry
 {
@@ -255,7 +273,6 @@ StaticAssertDecl(sizeof(AnnoyTailEntry) == 8,
 				 "on-disk tail entry has a fixed size");
 
 #define ANNOY_TAIL_NULL 0x0001	/* NULL; else no direction: NaN */
-#define ANNOY_TAIL_DEAD 0x0002
 
 #define AnnoyTailCapacity \
 	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyTailHeader)) / \
@@ -297,6 +314,12 @@ extern Buffer AnnoyReadPage(Relation index, BlockNumber block,
  */
 extern Buffer AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind,
 						  int tree);
+
+/*
+ * Extends the relation by a block and returns it locked exclusively, all
+ * zeroes: for a page whose first contents come by a WAL record.
+ */
+extern Buffer AnnoyExtendLocked(Relation index);
 
 /* Reports damage: ERRCODE_INDEX_CORRUPTED with index and block. */
 extern void AnnoyReportCorruption(Relation index, BlockNumber block,

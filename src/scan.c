@@ -85,7 +85,8 @@ static AnnoySearchLimits
 get_limits(Relation index, const AnnoyForest *forest)
 {
 	AnnoySearchLimits limits;
-	int64		automatic = AnnoyEstimateSearchK(index, forest->meta.items);
+	int64		automatic =
+		AnnoyEstimateSearchK(index, AnnoyEstimateItems(index, &forest->meta));
 	int64		least = (int64) forest->meta.n_trees * AnnoyGetNeighbors(index);
 
 	if (annoy_search_k != ANNOY_AUTOMATIC)
@@ -198,7 +199,7 @@ annoyendscan(IndexScanDesc scan)
 
 /*
  * annoy_last_scan() returns record: what the last scan of an annoy index in
- * this session has done so far; NULL before the first.
+ * this session has done so far; zeros before the first.
  */
 Datum
 annoy_last_scan(PG_FUNCTION_ARGS)

@@ -327,6 +327,7 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 			search->phase = PHASE_ITEMS;
 			return;
 		}
+		AnnoyReadRoots(search->index, search->forest);
 		AnnoyStartWalk(&search->walk, &search->query);
 	}
 	search->phase = PHASE_NUMBERS;
@@ -455,7 +456,7 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer,
 			if (BlockNumberIsValid(chain))
 			{
 				AnnoyLeafCandidate rest = {leaf.distance,
-					{chain, ANNOY_ANY_VERSION}
+					{chain, ANNOY_ANY_VERSION}, leaf.directory
 				};
 
 				AnnoyReturnLeaf(&search->walk, rest);
@@ -540,12 +541,13 @@ fetch_aside(AnnoySearch *search)
 	int64		count = search->leaves.count;
 
 	Assert(search->unranked.count == 0);
-	search->keep *= 2;
+	search->keep = Min(search->keep, PG_INT32_MAX) * 2;
 	search->threshold = FLT_MAX;
 	search->aside = false;
 	for (int64 i = 0; i < count; i++)
 	{
-		AnnoyLeafCandidate leaf = {0.0f, search->leaves.links[i]};
+		AnnoyLeafCandidate leaf = {0.0f, search->leaves.links[i],
+		InvalidBlockNumber};
 
 		CHECK_FOR_INTERRUPTS();
 		inspect_leaf(search, leaf, pin_leaf(search, &leaf), from, false);
@@ -570,6 +572,10 @@ rank_item(AnnoySearch *search, Buffer buffer, ItemPointer address)
 
 	if (value == NULL)
 		return;					/* dead */
+	if (search->element->dimensions(value) != search->forest->meta.dimensions)
+		AnnoyReportCorruption(search->index,
+							  ItemPointerGetBlockNumberNoCheck(address),
+							  "item of another number of dimensions");
 	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
 													 search->collation,
 													 PointerGetDatum(value),
@@ -680,8 +686,7 @@ load_tail_page(AnnoySearch *search, bool want_null)
 	search->page_next = 0;
 	for (int i = 0; i < count; i++)
 	{
-		if ((entries[i].flags & ANNOY_TAIL_DEAD) != 0 ||
-			((entries[i].flags & ANNOY_TAIL_NULL) != 0) != want_null)
+		if (((entries[i].flags & ANNOY_TAIL_NULL) != 0) != want_null)
 			continue;
 		search->page_tids[search->page_count] = entries[i].heap_tid;
 		ItemPointerSetInvalid(&search->page_addresses[search->page_count]);
@@ -854,7 +859,7 @@ AnnoyLocateItems(AnnoySearch *search, const ItemPointerData *addresses,
 		if (BlockNumberIsValid(chain))
 		{
 			AnnoyLeafCandidate rest = {leaf.distance,
-				{chain, ANNOY_ANY_VERSION}
+				{chain, ANNOY_ANY_VERSION}, leaf.directory
 			};
 
 			AnnoyReturnLeaf(&search->walk, rest);

@@ -37,6 +37,7 @@ start_walk(AnnoyWalk *walk, const AnnoyQuery *query)
 	walk->leaves.count = 0;
 	walk->leaves_known = 0;
 	walk->leaves_taken = 0;
+	walk->directories = 0;
 	walk->hyperplanes = 0;
 	walk->pages_read = 0;
 }
@@ -136,6 +137,7 @@ list_leaves(AnnoyWalk *walk, Page page, BlockNumber block)
 											  entry->norm_squared,
 											  entry->extra);
 		leaf.link = entry->leaf;
+		leaf.directory = block;
 		AnnoyLeaf_push(&walk->leaves, leaf);
 	}
 	walk->leaves_known += count;
@@ -146,6 +148,7 @@ open_directory(AnnoyWalk *walk, AnnoyChild child)
 {
 	BlockNumber block = child.block;
 
+	walk->directories++;
 	for (;;)
 	{
 		Buffer		buffer = AnnoyReadPage(walk->index, block,
@@ -175,6 +178,20 @@ AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves)
 		CHECK_FOR_INTERRUPTS();
 		open_directory(walk, descend(walk, AnnoyNode_pop(&walk->nodes)));
 	}
+}
+
+AnnoyLeafCandidate
+AnnoyChooseLeaf(AnnoyWalk *walk, const AnnoyQuery *item, int tree)
+{
+	AnnoyStartTreeWalk(walk, item, tree);
+	while (walk->nodes.count > 0 &&
+		   (walk->leaves_known < ANNOY_ASSIGNMENT_LEAVES ||
+			walk->directories < ANNOY_ASSIGNMENT_DIRECTORIES))
+		AnnoyExploreLeaves(walk, walk->leaves_known + 1);
+	if (walk->leaves.count == 0)
+		AnnoyReportCorruption(walk->index, walk->forest->roots[tree].block,
+							  "tree without leaves");
+	return walk->leaves.elements[0];
 }
 
 bool

@@ -22,6 +22,7 @@ typedef struct AnnoyLeafCandidate
 {
 	float		distance;		/* squared, query to centroid */
 	AnnoyLink	link;
+	BlockNumber directory;		/* that named it */
 } AnnoyLeafCandidate;
 
 #define QUEUE_PREFIX AnnoyNode
@@ -49,6 +50,7 @@ typedef struct AnnoyWalk
 	AnnoyLeafQueue leaves;
 	int64		leaves_known;
 	int64		leaves_taken;
+	int64		directories;	/* opened */
 	int64		hyperplanes;	/* margins computed */
 	int64		pages_read;		/* inner and directory pages */
 } AnnoyWalk;
@@ -59,7 +61,10 @@ typedef struct AnnoyWalk
 extern void AnnoyInitWalk(AnnoyWalk *walk, Relation index,
 						  const AnnoyForest *forest);
 
-/* Begins at the roots: of all trees, or of one. */
+/*
+ * Begins at the roots: of all trees, or of one.  The forest's roots have to be
+ * fresh: see AnnoyReadRoots.
+ */
 extern void AnnoyStartWalk(AnnoyWalk *walk, const AnnoyQuery *query);
 extern void AnnoyStartTreeWalk(AnnoyWalk *walk, const AnnoyQuery *query,
 							   int tree);
@@ -69,6 +74,17 @@ extern void AnnoyStartTreeWalk(AnnoyWalk *walk, const AnnoyQuery *query,
  * known.  Returns false when all leaves were taken.
  */
 extern bool AnnoyTakeLeaf(AnnoyWalk *walk, AnnoyLeafCandidate *leaf);
+
+/*
+ * An item belongs into the leaf with the nearest centroid among those of so
+ * many leaves, and of so many directories, as a walk of the tree finds first.
+ */
+#define ANNOY_ASSIGNMENT_LEAVES 32
+#define ANNOY_ASSIGNMENT_DIRECTORIES 3
+
+/* The leaf of one tree into which an item belongs. */
+extern AnnoyLeafCandidate AnnoyChooseLeaf(AnnoyWalk *walk,
+										  const AnnoyQuery *item, int tree);
 
 /* Opens directories until "leaves" leaves are known or no subtree is left. */
 extern void AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves);

@@ -1,6 +1,6 @@
 -- What tests of the access method share: vectors that are the same on every
 -- machine, and answers through an index compared with exact ones.  To be
--- included by \i; the functions stay.
+-- included by \i.  A test drops the functions when it ends.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS annoy;
 RESET client_min_messages;

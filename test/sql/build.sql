@@ -422,3 +422,5 @@ DROP TABLE t;
 
 DROP FUNCTION check_answers, check_dimensions, check_trees;
 RESET annoy.search_k;
+
+DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

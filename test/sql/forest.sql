@@ -130,3 +130,5 @@ RESET maintenance_work_mem;
 -- Only indexes of this access method have a forest.
 SELECT * FROM annoy_leaf_items('pg_class_oid_index');
 SELECT * FROM annoy_leaf_items('pg_class');
+
+DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

@@ -337,3 +337,4 @@ SELECT operator, count(*), bool_and(complete_answer(query)) AS complete, max(dis
 DROP TABLE huge;
 DROP VIEW metrics;
 DROP FUNCTION items_query, filtered_query, inspected, fetch_pieces;
+DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

@@ -4,21 +4,8 @@
  *	  Nearest-neighbour search of a forest: candidates from leaves, exact
  *	  distances only where the bounds ask for them, rows in order.
  *
- * Entries of the leaves that were read are in one of these places:
- *
- *	unranked	lower bound below the threshold, heap by lower bound
- *	ranked		exact distance known, heap by distance
- *	late		exact distance smaller than one already given out; strict
- *				order keeps them back until everything has been inspected
- *	nan			exact distance is NaN
- *	given out	or found to be dead
- *	aside		lower bound not below the threshold: not stored at all, but
- *				found again in the leaves, which are remembered
- *
- * The threshold keeps "unranked" short: when it has grown to twice "keep"
- * entries the threshold falls to the keep-th of their lower bounds.  When a
- * row is wanted that may lie aside, the leaves are ranked again with a higher
- * threshold and "keep" doubled.
+ * inspect.c turns leaves into candidates; here they are ranked and given out.
+ * searchstate.h says where an entry can be meanwhile.
  *
  * The next row is the top of "ranked" once no lower bound of "unranked" (or
  * the threshold, if something lies aside) is below its distance.
@@ -36,17 +23,8 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "item.h"
-#include "leaf.h"
-#include "opclass.h"
 #include "random.h"
-#include "search.h"
-
-/*
- * Candidates kept before the threshold falls for the first time.  Twice what
- * a query of k = 10 ranks exactly on the harder data sets (README, "Search").
- */
-#define INITIAL_KEEP 1024
+#include "searchstate.h"
 
 /*
  * A search resumes, though rows are left, once it has given out more rows
@@ -57,36 +35,10 @@
 #define ROWS_PER_BUDGET 20
 
 /*
- * Leaves, and items to be ranked exactly, are taken so many at a time, and all
- * their pages asked for before the first is read: what a search waits for is
- * memory.
+ * Items are ranked so many at a time, their pages asked for before the first
+ * is read.
  */
-#define LEAF_BATCH 4
 #define ITEM_BATCH 8
-
-/* Bytes of a leaf page to prefetch; the processor goes on by itself. */
-#define PREFETCHED_LEAF 1024
-
-/* Rows whose exact distance is known. */
-typedef struct RankedItem
-{
-	double		distance;
-	ItemPointerData heap_tid;
-	ItemPointerData address;
-} RankedItem;
-
-#define QUEUE_PREFIX Ranked
-#define QUEUE_ELEMENT RankedItem
-#define QUEUE_KEY(e) ((e).distance)
-#include "queue.h"
-
-/* Leaves that were read: enough to find them again after splits. */
-typedef struct LeafList
-{
-	AnnoyLink  *links;
-	int64		count;
-	int64		allocated;
-} LeafList;
 
 /*
  * Set of item addresses: bitmaps of 64 offsets, so that a search of the whole
@@ -115,59 +67,6 @@ typedef struct VisitedEntry
 #define VISITED_INITIAL 512
 /* A set larger than this is made anew for the next query, not cleared. */
 #define VISITED_REUSED 65536
-
-typedef enum SearchPhase
-{
-	PHASE_NUMBERS,				/* rows in order of distance */
-	PHASE_LATE,					/* then those kept back */
-	PHASE_NAN,					/* then distances that are not numbers ... */
-	PHASE_ITEMS,				/* (all items, if the query has no distance) */
-	PHASE_TAIL_NAN,				/* ... of the tail */
-	PHASE_TAIL_NULL,			/* and NULLs */
-	PHASE_END
-} SearchPhase;
-
-struct AnnoySearch
-{
-	/* for the life of the search */
-	Relation	index;
-	MemoryContext context;
-	AnnoyForest *forest;
-	const AnnoyElementType *element;
-	FmgrInfo	distance;
-	Oid			collation;
-	float	   *scratch;		/* of AnnoyMakeSketch */
-	void	   *query_memory;
-	char	   *block_scratch;
-	AnnoyWalk	walk;
-	AnnoyItemReader items;
-
-	/* of the present query */
-	struct varlena *value;
-	AnnoySearchLimits limits;
-	AnnoyQuery	query;
-	SearchPhase phase;
-	AnnoyCandidateQueue unranked;
-	RankedQueue ranked;
-	RankedQueue late;
-	RankedQueue nan;
-	LeafList	leaves;
-	visited_hash *visited;
-	int64		keep;
-	float		threshold;
-	bool		aside;			/* entries were left aside */
-	bool		finished;		/* nothing more may be inspected */
-	int64		rows;			/* given out with a number as distance */
-	double		last_distance;
-	AnnoyDistanceKind undefined_kind;	/* of PHASE_ITEMS; NUMBER: not entered */
-	BlockNumber next_block;		/* PHASE_ITEMS and the tail */
-	BlockNumber block_count;
-	ItemPointerData *page_tids; /* rows of one page, PHASE_ITEMS and tail */
-	ItemPointerData *page_addresses;
-	int			page_count;
-	int			page_next;
-	AnnoySearchStatistics statistics;
-};
 
 AnnoySearch *
 AnnoyBeginSearch(Relation index)
@@ -333,228 +232,6 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->phase = PHASE_NUMBERS;
 }
 
-static void
-remember_leaf(AnnoySearch *search, BlockNumber block, uint32 version)
-{
-	LeafList   *list = &search->leaves;
-
-	if (list->count == list->allocated)
-	{
-		list->allocated *= 2;
-		list->links = repalloc_huge(list->links,
-									sizeof(AnnoyLink) * list->allocated);
-	}
-	list->links[list->count].block = block;
-	list->links[list->count].version = version;
-	list->count++;
-}
-
-/*
- * Lowers the threshold to the keep-th smallest lower bound and drops what is
- * not below it (quickselect: Hoare, CACM 4, 1961, algorithm 65).
- */
-static void
-trim_unranked(AnnoySearch *search)
-{
-	AnnoyCandidate *e = search->unranked.elements;
-	int64		low = 0;
-	int64		high = search->unranked.count - 1;
-	int64		wanted = search->keep;
-	int64		kept = 0;
-
-	while (low < high)
-	{
-		float		pivot = e[low + (high - low) / 2].lower;
-		int64		i = low;
-		int64		j = high;
-
-		while (i <= j)
-		{
-			while (e[i].lower < pivot)
-				i++;
-			while (pivot < e[j].lower)
-				j--;
-			if (i <= j)
-			{
-				AnnoyCandidate swap = e[i];
-
-				e[i++] = e[j];
-				e[j--] = swap;
-			}
-		}
-		if (wanted <= j)
-			high = j;
-		else if (wanted >= i)
-			low = i;
-		else
-			break;
-	}
-
-	/*
-	 * If all lower bounds up to the wanted one are equal (duplicates, or
-	 * bounds of zero), nothing can be dropped by value.
-	 */
-	for (int64 i = 0; i < search->unranked.count; i++)
-		if (e[i].lower < e[wanted].lower)
-			kept++;
-	if (kept == 0)
-	{
-		search->keep *= 2;
-		return;
-	}
-	search->threshold = e[wanted].lower;
-	kept = 0;
-	for (int64 i = 0; i < search->unranked.count; i++)
-		if (e[i].lower < search->threshold)
-			e[kept++] = e[i];
-	search->unranked.count = kept;
-	search->aside = true;
-}
-
-/*
- * Reads a leaf page (pinned, released here), and the right siblings that hold
- * what it had when the link was made; ranks entries from "from" on.  With
- * "first" the entries count as inspected, the leaf is remembered, and the rest
- * of a chain goes back to the queue.
- */
-static void
-inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer,
-			 float from, bool first)
-{
-	int			s = search->forest->sketcher.sketch_dimensions;
-	BlockNumber block = leaf.link.block;
-
-	for (;;)
-	{
-		Page		page = BufferGetPage(buffer);
-		AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
-		uint32		version;
-		BlockNumber right;
-		BlockNumber chain;
-		bool		complete;
-
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
-		AnnoyCheckLeaf(search->index, page, block, s);
-		version = header->version;
-		right = AnnoyPageGetOpaque(page)->rightlink;
-		chain = AnnoyPageGetOpaque(page)->chainlink;
-		complete = leaf.link.version == ANNOY_ANY_VERSION ||
-			leaf.link.version == version;
-		if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
-						  from, search->threshold, search->block_scratch,
-						  &search->unranked) > 0)
-			search->aside = true;
-		search->statistics.leaves++;
-		if (first)
-			search->statistics.items_inspected += header->count;
-		UnlockReleaseBuffer(buffer);
-
-		if (first)
-		{
-			remember_leaf(search, block, version);
-			if (BlockNumberIsValid(chain))
-			{
-				AnnoyLeafCandidate rest = {leaf.distance,
-					{chain, ANNOY_ANY_VERSION}, leaf.directory
-				};
-
-				AnnoyReturnLeaf(&search->walk, rest);
-			}
-		}
-		if (search->unranked.count > 2 * search->keep)
-			trim_unranked(search);
-		if (complete)
-			break;
-		if (!BlockNumberIsValid(right))
-			AnnoyReportCorruption(search->index, block,
-								  "leaf version not found");
-		block = right;
-		buffer = ReadBuffer(search->index, block);
-	}
-}
-
-/* Pins a leaf's page and asks for its first bytes. */
-static Buffer
-pin_leaf(AnnoySearch *search, const AnnoyLeafCandidate *leaf)
-{
-	Buffer		buffer = ReadBuffer(search->index, leaf->link.block);
-	Page		page = BufferGetPage(buffer);
-
-	AnnoyPrefetchPage(page);
-	AnnoyPrefetchRange(PageGetContents(page), PREFETCHED_LEAF);
-	return buffer;
-}
-
-/* Inspects search_k items more. */
-static void
-inspect(AnnoySearch *search)
-{
-	int64		target = search->statistics.items_inspected;
-	AnnoyLeafCandidate leaves[LEAF_BATCH];
-	Buffer		buffers[LEAF_BATCH];
-
-	if (search->limits.max_items - target > search->limits.search_k)
-		target += search->limits.search_k;
-	else
-	{
-		target = search->limits.max_items;
-		search->finished = true;
-	}
-	while (search->statistics.items_inspected < target)
-	{
-		int			count = 0;
-
-		CHECK_FOR_INTERRUPTS();
-		while (count < LEAF_BATCH &&
-			   AnnoyTakeLeaf(&search->walk, &leaves[count]))
-		{
-			buffers[count] = pin_leaf(search, &leaves[count]);
-			count++;
-		}
-		if (count == 0)
-		{
-			search->finished = true;
-			break;
-		}
-		for (int i = 0; i < count; i++)
-		{
-			if (search->statistics.items_inspected < target)
-				inspect_leaf(search, leaves[i], buffers[i], -FLT_MAX, true);
-			else
-			{
-				ReleaseBuffer(buffers[i]);
-				AnnoyReturnLeaf(&search->walk, leaves[i]);
-			}
-		}
-	}
-	if (search->limits.order == ANNOY_ORDER_OFF)
-		search->finished = true;
-	AnnoyCandidate_heapify(&search->unranked);
-}
-
-/* Ranks the leaves again for what was left aside. */
-static void
-fetch_aside(AnnoySearch *search)
-{
-	float		from = search->threshold;
-	int64		count = search->leaves.count;
-
-	Assert(search->unranked.count == 0);
-	search->keep = Min(search->keep, PG_INT32_MAX) * 2;
-	search->threshold = FLT_MAX;
-	search->aside = false;
-	for (int64 i = 0; i < count; i++)
-	{
-		AnnoyLeafCandidate leaf = {0.0f, search->leaves.links[i],
-		InvalidBlockNumber};
-
-		CHECK_FOR_INTERRUPTS();
-		inspect_leaf(search, leaf, pin_leaf(search, &leaf), from, false);
-	}
-	AnnoyCandidate_heapify(&search->unranked);
-}
-
 static inline double
 bound(AnnoySearch *search, float lower)
 {
@@ -634,7 +311,7 @@ next_number(AnnoySearch *search, RankedItem *item)
 	if (search->forest->meta.dimensions == 0)
 		return false;
 	if (search->statistics.items_inspected == 0 && !search->finished)
-		inspect(search);
+		AnnoyInspect(search);
 
 	for (;;)
 	{
@@ -648,7 +325,7 @@ next_number(AnnoySearch *search, RankedItem *item)
 			 bound(search, search->threshold) <
 			 search->ranked.elements[0].distance))
 		{
-			fetch_aside(search);
+			AnnoyFetchAside(search);
 			continue;
 		}
 		if (may_resume &&
@@ -656,7 +333,7 @@ next_number(AnnoySearch *search, RankedItem *item)
 			 search->rows >= ROWS_PER_BUDGET * rounds * rounds))
 		{
 			search->statistics.resumptions++;
-			inspect(search);
+			AnnoyInspect(search);
 			continue;
 		}
 		if (search->ranked.count == 0)
@@ -827,53 +504,4 @@ AnnoyNextResult(AnnoySearch *search, AnnoySearchResult *result)
 				return false;
 		}
 	}
-}
-
-void
-AnnoyLocateItems(AnnoySearch *search, const ItemPointerData *addresses,
-				 int count, int64 *positions, int64 max_items)
-{
-	int			s = search->forest->sketcher.sketch_dimensions;
-	ItemPointerData *entries =
-		palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(s));
-	int64		inspected = 0;
-	int			missing = count;
-	AnnoyLeafCandidate leaf;
-
-	for (int i = 0; i < count; i++)
-		positions[i] = PG_INT64_MAX;
-	AnnoyStartWalk(&search->walk, &search->query);
-	while (missing > 0 && inspected < max_items &&
-		   AnnoyTakeLeaf(&search->walk, &leaf))
-	{
-		Buffer		buffer = AnnoyReadPage(search->index, leaf.link.block,
-										   ANNOY_PAGE_LEAF, BUFFER_LOCK_SHARE);
-		Page		page = BufferGetPage(buffer);
-		BlockNumber chain = AnnoyPageGetOpaque(page)->chainlink;
-		int			n;
-
-		CHECK_FOR_INTERRUPTS();
-		AnnoyCheckLeaf(search->index, page, leaf.link.block, s);
-		n = AnnoyListLeaf(page, s, entries);
-		UnlockReleaseBuffer(buffer);
-		if (BlockNumberIsValid(chain))
-		{
-			AnnoyLeafCandidate rest = {leaf.distance,
-				{chain, ANNOY_ANY_VERSION}, leaf.directory
-			};
-
-			AnnoyReturnLeaf(&search->walk, rest);
-		}
-		inspected += n;
-		for (int e = 0; e < n; e++)
-			for (int i = 0; i < count; i++)
-				if (positions[i] == PG_INT64_MAX &&
-					ItemPointerEquals(&entries[e],
-									  unconstify(ItemPointerData *, &addresses[i])))
-				{
-					positions[i] = inspected;
-					missing--;
-				}
-	}
-	pfree(entries);
 }

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * searchstate.h
+ *	  What search.c and inspect.c share: the state of a search.
+ *
+ * Entries of the leaves that were read are in one of these places:
+ *
+ *	unranked	lower bound below the threshold, heap by lower bound
+ *	ranked		exact distance known, heap by distance
+ *	late		exact distance smaller than one already given out; strict
+ *				order keeps them back until everything has been inspected
+ *	nan			exact distance is NaN
+ *	given out	or found to be dead
+ *	aside		lower bound not below the threshold: not stored at all, but
+ *				found again in the leaves, which are remembered
+ *
+ * The threshold keeps "unranked" short: when it has grown to twice "keep"
+ * entries the threshold falls to the keep-th of their lower bounds.  When a
+ * row is wanted that may lie aside, the leaves are ranked again with a higher
+ * threshold and "keep" doubled.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_SEARCHSTATE_H
+#define ANNOY_SEARCHSTATE_H
+
+#include "fmgr.h"
+
+#include "item.h"
+#include "leaf.h"
+#include "opclass.h"
+#include "search.h"
+
+/*
+ * Candidates kept before the threshold falls for the first time.  Twice what
+ * a query of k = 10 ranks exactly on the harder data sets (README, "Search").
+ */
+#define INITIAL_KEEP 1024
+
+/* Rows whose exact distance is known. */
+typedef struct RankedItem
+{
+	double		distance;
+	ItemPointerData heap_tid;
+	ItemPointerData address;
+} RankedItem;
+
+#define QUEUE_PREFIX Ranked
+#define QUEUE_ELEMENT RankedItem
+#define QUEUE_KEY(e) ((e).distance)
+#include "queue.h"
+
+/* Leaves that were read: enough to find them again after splits. */
+typedef struct LeafList
+{
+	AnnoyLink  *links;
+	int64		count;
+	int64		allocated;
+} LeafList;
+
+typedef enum SearchPhase
+{
+	PHASE_NUMBERS,				/* rows in order of distance */
+	PHASE_LATE,					/* then those kept back */
+	PHASE_NAN,					/* then distances that are not numbers ... */
+	PHASE_ITEMS,				/* (all items, if the query has no distance) */
+	PHASE_TAIL_NAN,				/* ... of the tail */
+	PHASE_TAIL_NULL,			/* and NULLs */
+	PHASE_END
+} SearchPhase;
+
+struct AnnoySearch
+{
+	/* for the life of the search */
+	Relation	index;
+	MemoryContext context;
+	AnnoyForest *forest;
+	const AnnoyElementType *element;
+	FmgrInfo	distance;
+	Oid			collation;
+	float	   *scratch;		/* of AnnoyMakeSketch */
+	void	   *query_memory;
+	char	   *block_scratch;
+	AnnoyWalk	walk;
+	AnnoyItemReader items;
+
+	/* of the present query */
+	struct varlena *value;
+	AnnoySearchLimits limits;
+	AnnoyQuery	query;
+	SearchPhase phase;
+	AnnoyCandidateQueue unranked;
+	RankedQueue ranked;
+	RankedQueue late;
+	RankedQueue nan;
+	LeafList	leaves;
+	struct visited_hash *visited;	/* search.c */
+	int64		keep;
+	float		threshold;
+	bool		aside;			/* entries were left aside */
+	bool		finished;		/* nothing more may be inspected */
+	int64		rows;			/* given out with a number as distance */
+	double		last_distance;
+	AnnoyDistanceKind undefined_kind;	/* of PHASE_ITEMS; NUMBER: not entered */
+	BlockNumber next_block;		/* PHASE_ITEMS and the tail */
+	BlockNumber block_count;
+	ItemPointerData *page_tids; /* rows of one page, PHASE_ITEMS and tail */
+	ItemPointerData *page_addresses;
+	int			page_count;
+	int			page_next;
+	AnnoySearchStatistics statistics;
+};
+
+/* inspect.c: inspects search_k entries more. */
+extern void AnnoyInspect(AnnoySearch *search);
+
+/* inspect.c: ranks the leaves again for what was left aside. */
+extern void AnnoyFetchAside(AnnoySearch *search);
+
+#endif							/* ANNOY_SEARCHSTATE_H */

@@ -16,6 +16,8 @@
 
 #include "access/amapi.h"
 #include "access/relscan.h"
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "nodes/pathnodes.h"
@@ -97,6 +99,19 @@ AnnoyExtendRelation(Relation relation, ForkNumber fork)
 	if (needs_lock)
 		UnlockRelationForExtension(relation, ExclusiveLock);
 	return buffer;
+#endif
+}
+
+/*
+ * Keeps values of a column of a tuple descriptor from getting short headers in
+ * tuples.  18 has what tuples need to know in a compact copy of the attribute.
+ */
+static inline void
+AnnoySetPlainStorage(TupleDesc desc, AttrNumber attribute)
+{
+	TupleDescAttr(desc, attribute - 1)->attstorage = TYPSTORAGE_PLAIN;
+#if PG_VERSION_NUM >= 180000
+	populate_compact_attribute(desc, attribute - 1);
 #endif
 }
 

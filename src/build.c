@@ -58,8 +58,14 @@
 /* Share of the spare memory for the loaded rows. */
 #define ROWS_SHARE 0.4
 
+/* Bytes of a sampled row beside its value and sketch. */
+#define SAMPLE_OVERHEAD (sizeof(AnnoySampleRow) + 32)
+
 /* kB for rows and sorts at the least: then they live on disk. */
 #define SORT_RESERVE 1024
+
+/* Sampled rows whose values are allocated together. */
+#define SAMPLE_CHUNK 32
 
 #define INT4_LESS 97			/* operator <(int4,int4) */
 #define INT8_LESS 412			/* operator <(int8,int8) */
@@ -86,7 +92,7 @@ void
 AnnoyInitValueColumn(TupleDesc desc, AttrNumber attribute, const char *name)
 {
 	TupleDescInitEntry(desc, attribute, name, BYTEAOID, -1, 0);
-	TupleDescAttr(desc, attribute - 1)->attstorage = TYPSTORAGE_PLAIN;
+	AnnoySetPlainStorage(desc, attribute);
 }
 
 void
@@ -273,13 +279,22 @@ AnnoyEndStream(AnnoyItemStream *stream)
  * ---------------------------------------------------------------------
  */
 
+/* Rows of a sample. */
+static int
+sample_size(int dimensions)
+{
+	int			rows = ANNOY_SAMPLE_BYTES / (sizeof(float) * dimensions);
+
+	return Min(Max(rows, ANNOY_MIN_SAMPLE), ANNOY_MAX_SAMPLE);
+}
+
 /* Memory in kB that a build needs at least; see README, "Limits". */
 static int
 least_work_mem(int dimensions)
 {
-	Size		sample = Max((Size) ANNOY_SAMPLE_BYTES,
-							 sizeof(float) * dimensions * ANNOY_MIN_SAMPLE);
 	int			s = AnnoySketchDimensions(dimensions);
+	Size		sample = (Size) sample_size(dimensions) *
+		(sizeof(float) * dimensions + sizeof(int16) * s + SAMPLE_OVERHEAD);
 	Size		group = (Size) ANNOY_GROUP_LEAVES * AnnoyLeafCapacity(s) *
 		(sizeof(float) * (dimensions + s) + sizeof(int16) * s);
 
@@ -313,9 +328,7 @@ begin_load(AnnoyBuild *build, int dimensions)
 	AnnoyInitSketcher(&build->raw_sketcher,
 					  palloc(AnnoySketcherMemory(dimensions)),
 					  build->opclass->metric, dimensions, build->seed, NULL, 0);
-	build->sample_wanted = ANNOY_SAMPLE_BYTES / (sizeof(float) * dimensions);
-	build->sample_wanted = Max(build->sample_wanted, ANNOY_MIN_SAMPLE);
-	build->sample_wanted = Min(build->sample_wanted, ANNOY_MAX_SAMPLE);
+	build->sample_wanted = sample_size(dimensions);
 	build->sample = palloc(sizeof(AnnoySampleRow) * build->sample_wanted);
 
 	build->row_desc = CreateTemplateTupleDesc(2);
@@ -328,16 +341,35 @@ begin_load(AnnoyBuild *build, int dimensions)
 	tuplestore_set_eflags(build->rows, EXEC_FLAG_REWIND);
 }
 
+/*
+ * Room for the value of one more sampled row.  In chunks: values allocated one
+ * by one would be rounded up to powers of two.
+ */
+static struct varlena *
+new_sample_slot(AnnoyBuild *build)
+{
+	if (build->sample_count % SAMPLE_CHUNK == 0)
+	{
+		build->sample_chunk = MemoryContextAlloc(build->context,
+												 SAMPLE_CHUNK * build->value_size);
+		build->chunk_used = 0;
+	}
+	return (struct varlena *)
+		(build->sample_chunk + build->chunk_used++ * build->value_size);
+}
+
 /* Keeps the rows with the smallest hashes: a heap with the largest on top. */
 static void
 sample_row(AnnoyBuild *build, int64 tid, const struct varlena *value)
 {
 	AnnoySampleRow *heap = build->sample;
 	uint64		hash = AnnoyHash(build->seed, (uint64) tid);
+	struct varlena *slot;
 	int			hole;
 
 	if (build->sample_count < build->sample_wanted)
 	{
+		slot = new_sample_slot(build);
 		hole = build->sample_count++;
 		while (hole > 0 && heap[(hole - 1) / 2].hash < hash)
 		{
@@ -349,7 +381,7 @@ sample_row(AnnoyBuild *build, int64 tid, const struct varlena *value)
 	{
 		if (hash >= heap[0].hash)
 			return;
-		pfree(heap[0].value);
+		slot = heap[0].value;
 		hole = 0;
 		for (;;)
 		{
@@ -368,8 +400,7 @@ sample_row(AnnoyBuild *build, int64 tid, const struct varlena *value)
 	}
 	heap[hole].hash = hash;
 	heap[hole].tid = tid;
-	heap[hole].value = memcpy(MemoryContextAlloc(build->context, VARSIZE(value)),
-							  value, VARSIZE(value));
+	heap[hole].value = memcpy(slot, value, VARSIZE(value));
 }
 
 /* Adds a row whose distance is never a number. */
@@ -380,6 +411,7 @@ add_tail_row(AnnoyBuild *build, ItemPointer tid, uint16 flags)
 	AnnoyTailHeader *header = AnnoyPageGetTailHeader(page);
 	AnnoyTailEntry *entry;
 
+	LockBuffer(build->tail, BUFFER_LOCK_EXCLUSIVE);
 	if (header->count >= AnnoyTailCapacity)
 	{
 		Buffer		next = AnnoyExtend(build->index, MAIN_FORKNUM,
@@ -387,8 +419,7 @@ add_tail_row(AnnoyBuild *build, ItemPointer tid, uint16 flags)
 
 		AnnoyPageGetOpaque(page)->rightlink = BufferGetBlockNumber(next);
 		MarkBufferDirty(build->tail);
-		ReleaseBuffer(build->tail);
-		LockBuffer(next, BUFFER_LOCK_UNLOCK);
+		UnlockReleaseBuffer(build->tail);
 		build->tail = next;
 		page = BufferGetPage(next);
 		header = AnnoyPageGetTailHeader(page);
@@ -398,6 +429,7 @@ add_tail_row(AnnoyBuild *build, ItemPointer tid, uint16 flags)
 	entry->flags = flags;
 	((PageHeader) page)->pd_lower += sizeof(AnnoyTailEntry);
 	MarkBufferDirty(build->tail);
+	LockBuffer(build->tail, BUFFER_LOCK_UNLOCK);
 	build->tail_items++;
 }
 
@@ -415,6 +447,7 @@ load_value(AnnoyBuild *build, ItemPointer tid, struct varlena *value)
 		MemoryContext old = MemoryContextSwitchTo(build->context);
 
 		begin_load(build, dimensions);
+		build->value_size = MAXALIGN(VARSIZE(value));
 		MemoryContextSwitchTo(old);
 	}
 	if (dimensions != build->dimensions)
@@ -561,16 +594,12 @@ compare_sample_hashes(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Of the sampled vectors only the members for calibration are needed later. */
+/* Puts the sampled rows in the order of their hashes, for calibration. */
 static void
-shrink_sample(AnnoyBuild *build)
+order_sample(AnnoyBuild *build)
 {
-	int			kept = Min(build->sample_count, ANNOY_CALIBRATION_MEMBERS);
-
 	qsort(build->sample, build->sample_count, sizeof(AnnoySampleRow),
 		  compare_sample_hashes);
-	for (int i = kept; i < build->sample_count; i++)
-		pfree(build->sample[i].value);
 }
 
 /* ---------------------------------------------------------------------
@@ -683,7 +712,7 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	report_step(&build, "rows loaded:", build.indexed_rows);
 
 	begin_forest(&build);
-	shrink_sample(&build);
+	order_sample(&build);
 	build.forest->meta.tail = tail;
 	build_trees(&build);
 	report_step(&build, "trees written:", build.n_trees);

@@ -103,6 +103,9 @@ typedef struct AnnoyBuild
 	AnnoySampleRow *sample;		/* heap by hash, largest on top; then by TID */
 	int			sample_count;
 	int			sample_wanted;
+	char	   *sample_chunk;	/* where values of new sampled rows go */
+	int			chunk_used;
+	Size		value_size;		/* of a value: all are of one size */
 	Buffer		tail;			/* last tail page, pinned, or invalid */
 
 	/* geometry */

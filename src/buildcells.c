@@ -40,6 +40,9 @@
 /* Cells of a directory, as a share of what it holds; room for the same reason. */
 #define DIRECTORY_FILL 0.70
 
+/* Bytes of an item of a set beside its sketch: scale, extra, TID, orders. */
+#define SET_OVERHEAD 48
+
 /* Sets that make up to so many cells are split in even shares. */
 #define EVEN_SPLIT_CELLS 16
 
@@ -133,6 +136,13 @@ static uint64
 child_path(uint64 path, int side)
 {
 	return AnnoyHash(path, side + 1);
+}
+
+/* Children take 1 and 2. */
+static uint64
+partition_path(uint64 path, int number)
+{
+	return AnnoyHash(AnnoyHash(path, 3), number);
 }
 
 /* The hyperplane of a node and its children's numbers. */
@@ -711,7 +721,8 @@ divide(CellBuilder *builder, SketchStream *stream, const AnnoySketchSet *sample,
 		if (!node->empty)
 			node->link = split_partition(builder, sort, slot,
 										 counts[node->number],
-										 AnnoyHash(path, node->number), level + 1);
+										 partition_path(path, node->number),
+										 level + 1);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplesort_end(sort);
@@ -749,7 +760,7 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 	builder.cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
 	builder.directory_cells =
 		Max(2, (int) (AnnoyDirectoryCapacity(s) * DIRECTORY_FILL));
-	builder.set_items = ANNOY_CELL_SET_BYTES / (sizeof(int16) * s);
+	builder.set_items = ANNOY_CELL_SET_BYTES / (sizeof(int16) * s + SET_OVERHEAD);
 	builder.desc = CreateTemplateTupleDesc(3);
 	TupleDescInitEntry(builder.desc, 1, "partition", INT4OID, -1, 0);
 	TupleDescInitEntry(builder.desc, 2, "tid", INT8OID, -1, 0);

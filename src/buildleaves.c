@@ -38,6 +38,10 @@
 /* Memory for the sort, as a share of what is left beside fixed sizes. */
 #define SORT_SHARE 0.55
 
+/* Random streams of different purposes begin with different hashes. */
+#define PATH_OF_GROUP 1
+#define PATH_OF_DIRECTORY 2
+
 /* A finished leaf, as its directory needs it. */
 typedef struct FinishedLeaf
 {
@@ -183,10 +187,11 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 		(float) AnnoyQuantisedNorm(writer->s, leaf->centroid);
 	leaf->block = InvalidBlockNumber;
 
+	/* first the items, so that the leaf is not locked meanwhile */
+	for (int i = 0; i < count; i++)
+		writer->addresses[items[i]] = place_item(writer, items[i]);
 	for (int i = 0; i < count; i++)
 	{
-		ItemPointerData address = place_item(writer, items[i]);
-
 		if (i % writer->capacity == 0)
 		{
 			Buffer		next = AnnoyExtend(writer->build->index, MAIN_FORKNUM,
@@ -208,7 +213,8 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 		}
 		AnnoyAddLeafEntry(BufferGetPage(buffer), sketcher,
 						  writer->sketches + (Size) items[i] * writer->s,
-						  writer->unbounded[items[i]], &address);
+						  writer->unbounded[items[i]],
+						  &writer->addresses[items[i]]);
 	}
 	UnlockReleaseBuffer(buffer);
 }
@@ -253,7 +259,8 @@ flush_group(LeafWriter *writer)
 	for (int i = 0; i < writer->count; i++)
 		writer->order[i] = i;
 	write_items(writer, writer->order, writer->count,
-				AnnoyHash(writer->path, (uint64) writer->tids[0]));
+				AnnoyHash(AnnoyHash(writer->path, PATH_OF_GROUP),
+						  (uint64) writer->tids[0]));
 	writer->count = 0;
 	MemoryContextReset(writer->value_context);
 }
@@ -412,7 +419,8 @@ finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
 		leaves[i] = i;
 	child = split_directory(writer, &centroids, leaves, writer->leaf_count,
 							directory->block, directory->parent,
-							AnnoyHash(writer->path, directory->first_cell));
+							AnnoyHash(AnnoyHash(writer->path, PATH_OF_DIRECTORY),
+									  directory->first_cell));
 	if (child.block != directory->block)
 		AnnoySetChild(writer->build, writer->tree, directory->parent, &child);
 	AnnoyFreeSet(&centroids);

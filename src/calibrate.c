@@ -30,7 +30,7 @@
 #define CALIBRATION_NEIGHBORS 10
 
 /* Bounds leave so many standard deviations in an exact search. */
-#define CALIBRATION_EPSILON 4.0f
+#define CALIBRATION_EPSILON 3.0f
 
 /*
  * Items inspected for one member at the most; what lies behind counts as

@@ -297,10 +297,11 @@ annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 
 	/*
 	 * Without an ordering operator there is no query vector: the path exists
-	 * because a partial index's predicate is implied, say.  Infinity itself
+	 * because a partial index's predicate is implied, say.  With two of them
+	 * the second would have to order rows at equal distance.  Infinity itself
 	 * would leave the server with infinity minus infinity.
 	 */
-	if (path->indexorderbys == NIL)
+	if (list_length(path->indexorderbys) != 1)
 	{
 		*startup_cost = DBL_MAX;
 		*total_cost = DBL_MAX;
@@ -330,7 +331,7 @@ annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 
 	*startup_cost = prepare + first.cpu + first.io;
 	*total_cost = *startup_cost +
-		(all.cpu - first.cpu + all.io - first.io) * (scan.tuples / rows);
+		Max(all.cpu - first.cpu + all.io - first.io, 0.0) * (scan.tuples / rows);
 	*pages = all.pages;
 
 	/*

@@ -85,6 +85,8 @@ report_leaf_page(LeafItems *state, int count)
 static void
 report_leaf(LeafItems *state, BlockNumber block)
 {
+	uint64		steps = 0;
+
 	while (BlockNumberIsValid(block))
 	{
 		Buffer		buffer = AnnoyReadPage(state->index, block,
@@ -92,11 +94,12 @@ report_leaf(LeafItems *state, BlockNumber block)
 		Page		page = BufferGetPage(buffer);
 		int			count;
 
-		CHECK_FOR_INTERRUPTS();
 		AnnoyCheckLeaf(state->index, page, block, state->s);
 		count = AnnoyListLeaf(page, state->s, state->addresses);
 		block = AnnoyPageGetOpaque(page)->chainlink;
 		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
+		AnnoyCheckSteps(state->index, block, ++steps);
 		report_leaf_page(state, count);
 	}
 	state->leaf++;

@@ -23,20 +23,31 @@
 /* Bytes of a leaf page to prefetch; the processor goes on by itself. */
 #define PREFETCHED_LEAF 1024
 
+/* What a leaf page says of itself. */
+typedef struct LeafLinks
+{
+	uint32		version;
+	int			count;
+	BlockNumber right;
+	BlockNumber chain;
+} LeafLinks;
+
 static void
-remember_leaf(AnnoySearch *search, BlockNumber block, uint32 version)
+remember_leaf(AnnoySearch *search, BlockNumber block, const LeafLinks *links)
 {
 	LeafList   *list = &search->leaves;
+	LeafVisit  *visit;
 
 	if (list->count == list->allocated)
 	{
 		list->allocated *= 2;
-		list->links = repalloc_huge(list->links,
-									sizeof(AnnoyLink) * list->allocated);
+		list->visits = repalloc_huge(list->visits,
+									 sizeof(LeafVisit) * list->allocated);
 	}
-	list->links[list->count].block = block;
-	list->links[list->count].version = version;
-	list->count++;
+	visit = &list->visits[list->count++];
+	visit->link.block = block;
+	visit->link.version = links->version;
+	visit->chain = links->chain;
 }
 
 /*
@@ -102,73 +113,124 @@ trim_unranked(AnnoySearch *search)
 }
 
 /*
- * Reads a leaf page (pinned, released here), and the right siblings that hold
- * what it had when the link was made; ranks entries from "from" on.  With
- * "first" the entries count as inspected, the leaf is remembered, and the rest
- * of a chain goes back to the queue.
+ * Ranks the entries of a leaf page (pinned, released here) from a lower bound
+ * on.
  */
-static void
-inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer,
-			 float from, bool first)
+static LeafLinks
+rank_page(AnnoySearch *search, Buffer buffer, float from)
 {
 	int			s = search->forest->sketcher.sketch_dimensions;
+	Page		page = BufferGetPage(buffer);
+	LeafLinks	links;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
+	AnnoyCheckLeaf(search->index, page, BufferGetBlockNumber(buffer), s);
+	links.version = AnnoyPageGetLeafHeader(page)->version;
+	links.count = AnnoyPageGetLeafHeader(page)->count;
+	links.right = AnnoyPageGetOpaque(page)->rightlink;
+	links.chain = AnnoyPageGetOpaque(page)->chainlink;
+	if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page, from,
+					  search->threshold, search->block_scratch,
+					  &search->unranked) > 0)
+		search->aside = true;
+	search->statistics.leaves++;
+	UnlockReleaseBuffer(buffer);
+
+	if (search->unranked.count > 2 * search->keep)
+		trim_unranked(search);
+	return links;
+}
+
+/* The page to the right, which must be there because a version is missing. */
+static Buffer
+step_right(AnnoySearch *search, BlockNumber block, BlockNumber right,
+		   uint64 steps)
+{
+	if (!BlockNumberIsValid(right))
+		AnnoyReportCorruption(search->index, block, "leaf version not found");
+	CHECK_FOR_INTERRUPTS();
+	AnnoyCheckSteps(search->index, block, steps);
+	return AnnoyReadBuffer(search->index, right);
+}
+
+/*
+ * Reads a leaf (its page pinned) and the right siblings that hold what it had
+ * when the link was made.  The pages are remembered; the rest of a chain goes
+ * back to the queue.
+ */
+static void
+inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer)
+{
 	BlockNumber block = leaf.link.block;
+	uint64		steps = 0;
 
 	for (;;)
 	{
-		Page		page = BufferGetPage(buffer);
-		AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
-		uint32		version;
-		BlockNumber right;
-		BlockNumber chain;
-		bool		complete;
+		LeafLinks	links = rank_page(search, buffer, -FLT_MAX);
 
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
-		AnnoyCheckLeaf(search->index, page, block, s);
-		version = header->version;
-		right = AnnoyPageGetOpaque(page)->rightlink;
-		chain = AnnoyPageGetOpaque(page)->chainlink;
-		complete = leaf.link.version == ANNOY_ANY_VERSION ||
-			leaf.link.version == version;
-		if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
-						  from, search->threshold, search->block_scratch,
-						  &search->unranked) > 0)
-			search->aside = true;
-		search->statistics.leaves++;
-		if (first)
-			search->statistics.items_inspected += header->count;
-		UnlockReleaseBuffer(buffer);
-
-		if (first)
+		search->statistics.items_inspected += links.count;
+		remember_leaf(search, block, &links);
+		if (BlockNumberIsValid(links.chain))
 		{
-			remember_leaf(search, block, version);
-			if (BlockNumberIsValid(chain))
-			{
-				AnnoyLeafCandidate rest = {leaf.distance,
-					{chain, ANNOY_ANY_VERSION}, leaf.directory
-				};
+			AnnoyLeafCandidate rest = {leaf.distance,
+				{links.chain, ANNOY_ANY_VERSION}, leaf.directory
+			};
 
-				AnnoyReturnLeaf(&search->walk, rest);
-			}
+			AnnoyCheckSteps(search->index, block, search->leaves.count);
+			AnnoyReturnLeaf(&search->walk, rest);
 		}
-		if (search->unranked.count > 2 * search->keep)
-			trim_unranked(search);
-		if (complete)
+		if (leaf.link.version == ANNOY_ANY_VERSION ||
+			leaf.link.version == links.version)
 			break;
-		if (!BlockNumberIsValid(right))
-			AnnoyReportCorruption(search->index, block,
-								  "leaf version not found");
-		block = right;
-		buffer = ReadBuffer(search->index, block);
+		buffer = step_right(search, block, links.right, ++steps);
+		block = links.right;
+	}
+}
+
+/*
+ * Ranks a leaf page again, from a lower bound on.  What a split or an
+ * overflowing chain has moved meanwhile has other bounds than before and is
+ * ranked whole; items that come twice are recognised by their address.
+ */
+static void
+inspect_again(AnnoySearch *search, LeafVisit visit, Buffer buffer, float from)
+{
+	BlockNumber block = visit.link.block;
+	uint64		steps = 0;
+	LeafLinks	links = rank_page(search, buffer, from);
+
+	if (visit.link.version == links.version && visit.chain == links.chain)
+		return;
+
+	/* it has changed since */
+	links = rank_page(search, AnnoyReadBuffer(search->index, block), -FLT_MAX);
+	for (;;)
+	{
+		BlockNumber chain = links.chain;
+
+		while (BlockNumberIsValid(chain) && chain != visit.chain)
+		{
+			BlockNumber here = chain;
+
+			CHECK_FOR_INTERRUPTS();
+			AnnoyCheckSteps(search->index, here, ++steps);
+			chain = rank_page(search, AnnoyReadBuffer(search->index, here),
+							  -FLT_MAX).chain;
+		}
+		if (visit.link.version == links.version)
+			return;
+		buffer = step_right(search, block, links.right, ++steps);
+		block = links.right;
+		links = rank_page(search, buffer, -FLT_MAX);
 	}
 }
 
 /* Pins a leaf's page and asks for its first bytes. */
 static Buffer
-pin_leaf(AnnoySearch *search, const AnnoyLeafCandidate *leaf)
+pin_leaf(AnnoySearch *search, BlockNumber block)
 {
-	Buffer		buffer = ReadBuffer(search->index, leaf->link.block);
+	Buffer		buffer = AnnoyReadBuffer(search->index, block);
 	Page		page = BufferGetPage(buffer);
 
 	AnnoyPrefetchPage(page);
@@ -199,7 +261,7 @@ AnnoyInspect(AnnoySearch *search)
 		while (count < LEAF_BATCH &&
 			   AnnoyTakeLeaf(&search->walk, &leaves[count]))
 		{
-			buffers[count] = pin_leaf(search, &leaves[count]);
+			buffers[count] = pin_leaf(search, leaves[count].link.block);
 			count++;
 		}
 		if (count == 0)
@@ -210,7 +272,7 @@ AnnoyInspect(AnnoySearch *search)
 		for (int i = 0; i < count; i++)
 		{
 			if (search->statistics.items_inspected < target)
-				inspect_leaf(search, leaves[i], buffers[i], -FLT_MAX, true);
+				inspect_leaf(search, leaves[i], buffers[i]);
 			else
 			{
 				ReleaseBuffer(buffers[i]);
@@ -236,11 +298,10 @@ AnnoyFetchAside(AnnoySearch *search)
 	search->aside = false;
 	for (int64 i = 0; i < count; i++)
 	{
-		AnnoyLeafCandidate leaf = {0.0f, search->leaves.links[i],
-		InvalidBlockNumber};
+		LeafVisit	visit = search->leaves.visits[i];
 
 		CHECK_FOR_INTERRUPTS();
-		inspect_leaf(search, leaf, pin_leaf(search, &leaf), from, false);
+		inspect_again(search, visit, pin_leaf(search, visit.link.block), from);
 	}
 	AnnoyCandidate_heapify(&search->unranked);
 }
@@ -268,10 +329,10 @@ AnnoyLocateItems(AnnoySearch *search, const ItemPointerData *addresses,
 		BlockNumber chain = AnnoyPageGetOpaque(page)->chainlink;
 		int			n;
 
-		CHECK_FOR_INTERRUPTS();
 		AnnoyCheckLeaf(search->index, page, leaf.link.block, s);
 		n = AnnoyListLeaf(page, s, entries);
 		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
 		if (BlockNumberIsValid(chain))
 		{
 			AnnoyLeafCandidate rest = {leaf.distance,

@@ -11,6 +11,9 @@
 
 #include "item.h"
 
+/* No value is longer: 16,000 floats, or 64,000 bits, with their headers. */
+#define MAX_VALUE (64 * 1024 + 64)
+
 /* Bytes of an item to prefetch; the processor goes on by itself from there. */
 #define PREFETCHED_ITEM 512
 
@@ -47,8 +50,10 @@ read_item_page(AnnoyItemReader *reader, BlockNumber block)
 	if (!BufferIsValid(reader->buffer) ||
 		BufferGetBlockNumber(reader->buffer) != block)
 	{
-		reader->buffer = ReleaseAndReadBuffer(reader->buffer, reader->index,
-											  block);
+		if (BufferIsValid(reader->buffer))
+			ReleaseBuffer(reader->buffer);
+		reader->buffer = InvalidBuffer;
+		reader->buffer = AnnoyReadBuffer(reader->index, block);
 		reader->pages_read++;
 	}
 	LockBuffer(reader->buffer, BUFFER_LOCK_SHARE);
@@ -74,13 +79,17 @@ get_part(Relation index, Page page, BlockNumber block, OffsetNumber offset,
 	if (!ItemIdIsNormal(id))
 		return NULL;
 	if (ItemIdGetLength(id) < sizeof(AnnoyItemData) ||
+		ItemIdGetOffset(id) < SizeOfPageHeaderData ||
+		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
 		(Size) ItemIdGetOffset(id) + ItemIdGetLength(id) >
 		BLCKSZ - sizeof(AnnoyPageOpaqueData))
 		AnnoyReportCorruption(index, block, "line pointer out of range");
 	item = (AnnoyItem) PageGetItem(page, id);
 	if (item->data_offset < sizeof(AnnoyItemData) ||
 		item->data_offset > ItemIdGetLength(id) ||
-		item->data_offset != MAXALIGN(item->data_offset))
+		item->data_offset != MAXALIGN(item->data_offset) ||
+		!ItemPointerIsValid(&item->heap_tid) ||
+		!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&item->heap_tid)))
 		AnnoyReportCorruption(index, block, "item header out of range");
 	*size = ItemIdGetLength(id) - item->data_offset;
 	return item;
@@ -165,7 +174,7 @@ AnnoyReadItem(AnnoyItemReader *reader, ItemPointer address,
 		reader->locked = true;
 		return value;
 	}
-	if (size > total || !AllocSizeIsValid(total))
+	if (size > total || total > MAX_VALUE)
 		AnnoyReportCorruption(reader->index, block,
 							  "parts of an item do not match its length");
 	return assemble_item(reader, item, size, total);
@@ -188,8 +197,9 @@ AnnoyPinItems(AnnoyItemReader *reader, const ItemPointerData *addresses,
 	{
 		Page		page;
 
-		buffers[i] = ReadBuffer(reader->index,
-								ItemPointerGetBlockNumberNoCheck(&addresses[i]));
+		buffers[i] =
+			AnnoyReadBuffer(reader->index,
+							ItemPointerGetBlockNumberNoCheck(&addresses[i]));
 		page = BufferGetPage(buffers[i]);
 		AnnoyPrefetchPage(page);
 		AnnoyPrefetchRange((char *) page + SizeOfPageHeaderData +
@@ -245,10 +255,7 @@ AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	/* a page that was added but not yet initialised holds nothing */
-	if (!PageIsNew(page) &&
-		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnoyPageOpaqueData)) &&
-		AnnoyPageGetOpaque(page)->page_id == ANNOY_PAGE_ID &&
-		AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_ITEM)
+	if (AnnoyGetPageKind(index, buffer) == ANNOY_PAGE_ITEM)
 	{
 		OffsetNumber last = PageGetMaxOffsetNumber(page);
 

@@ -101,7 +101,7 @@ extern int	AnnoyListItems(Relation index, BlockNumber block,
 typedef struct AnnoyItemWriter
 {
 	Relation	index;
-	Buffer		buffer;			/* last page, locked, or invalid */
+	Buffer		buffer;			/* last page, pinned, or invalid */
 } AnnoyItemWriter;
 
 /* Appends an item and returns its address. */

@@ -66,6 +66,9 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 	header.flags = 0;
 	header.data_offset = sizeof(AnnoyItemData);
 
+	/* between items the page is pinned only: a lock would hold off cancels */
+	if (BufferIsValid(writer->buffer))
+		LockBuffer(writer->buffer, BUFFER_LOCK_EXCLUSIVE);
 	while (left > 0)
 	{
 		Size		room = 0;
@@ -111,6 +114,7 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 			writer->buffer = next;
 		}
 	}
+	LockBuffer(writer->buffer, BUFFER_LOCK_UNLOCK);
 	return address;
 }
 
@@ -118,7 +122,7 @@ void
 AnnoyEndItemWriter(AnnoyItemWriter *writer)
 {
 	if (BufferIsValid(writer->buffer))
-		UnlockReleaseBuffer(writer->buffer);
+		ReleaseBuffer(writer->buffer);
 	writer->buffer = InvalidBuffer;
 }
 
@@ -152,7 +156,7 @@ find_item_page(Relation index, Size size, bool *fresh)
 		block = GetPageWithFreeSpace(index, wanted);
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer = ReadBuffer(index, block);
+		Buffer		buffer = AnnoyReadBuffer(index, block);
 		Page		page = BufferGetPage(buffer);
 		Size		room;
 
@@ -346,7 +350,8 @@ remove_next_part(Relation index, Buffer head, OffsetNumber offset)
 	if (!ItemPointerIsValid(&next))
 		return false;
 	same = ItemPointerGetBlockNumber(&next) == BufferGetBlockNumber(head);
-	buffer = same ? head : ReadBuffer(index, ItemPointerGetBlockNumber(&next));
+	buffer = same ? head :
+		AnnoyReadBuffer(index, ItemPointerGetBlockNumber(&next));
 	if (!same)
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	part = get_tuple(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&next),

@@ -26,8 +26,19 @@
 	.inner_products = AnnoyPlainInnerProducts, \
 	.dot_quantised = AnnoyPlainDotQuantised, \
 	.dequantise = AnnoyPlainDequantise, \
-	.walsh_hadamard = AnnoyPlainWalshHadamard, \
-	.permute_signed = AnnoyPlainPermuteSigned, \
+	.add_dequantised = AnnoyPlainAddDequantised, \
+	.join_mean = AnnoyPlainJoinMean, \
+	.square_sum = AnnoyPlainSquareSum, \
+	.scale_and_centre = AnnoyPlainScaleAndCentre, \
+	.rotate_block = AnnoyPlainRotateBlock, \
+	.largest_absolute = AnnoyPlainLargestAbsolute, \
+	.quantise = AnnoyPlainQuantise, \
+	.requantise = AnnoyPlainRequantise, \
+	.encode = AnnoyPlainEncode, \
+	.product_terms = AnnoyPlainProductTerms, \
+	.measure_groups = AnnoyPlainMeasureGroups, \
+	.fill_table = AnnoyPlainFillTable, \
+	.transpose_codes = AnnoyPlainTransposeCodes, \
 	.rank_block = AnnoyPlainRankBlock \
 }
 

@@ -7,8 +7,9 @@
  * integer kernels trivially, float kernels because all of them add in the
  * order that the plain C version defines (ANNOY_KERNEL_LANES partial sums,
  * reduced by halves) and none contracts a multiplication and an addition into
- * one rounding.  So a forest does not depend on the machine that built it,
- * and an index gives the same answers on a standby with another processor.
+ * one rounding where that makes a difference.  So a forest does not depend on
+ * the machine that built it, and an index gives the same answers on a standby
+ * with another processor.
  *
  * Arrays need no alignment unless said otherwise.
  *
@@ -17,6 +18,7 @@
 #ifndef ANNOY_KERNEL_H
 #define ANNOY_KERNEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -56,6 +58,19 @@ typedef struct AnnoyRankParameters
 	float		threshold;		/* survivors have lower < threshold */
 } AnnoyRankParameters;
 
+/*
+ * Where a run of 16 floats comes from in a rotation: element j is in[from ^ j],
+ * with its sign changed if bit j of signs is set.  So whole runs move, and the
+ * lower four bits of "from" exchange elements inside them.
+ */
+typedef struct AnnoyRunPlan
+{
+	uint16_t	from;
+	uint16_t	signs;
+} AnnoyRunPlan;
+
+#define ANNOY_RUN 16
+
 typedef struct AnnoyKernels
 {
 	const char *name;			/* "plain", "avx2", "avx512", "neon" */
@@ -73,16 +88,97 @@ typedef struct AnnoyKernels
 	 * n <= 1536, so that 32 bits hold the sum */
 	int32_t		(*dot_quantised) (int n, const int8_t *a, const int16_t *b);
 
-	/* out[i] = scale * in[i]; n a multiple of 16 */
+	/*
+	 * From here on n is a multiple of 16 where nothing else is said, and sums
+	 * have 16 lanes instead of 32, likewise reduced by halves.
+	 */
+
+	/* out[i] = scale * in[i] */
 	void		(*dequantise) (int n, const int16_t *in, float scale, float *out);
 
-	/* unnormalised Walsh-Hadamard transform in place; n a power of two >= 16 */
-	void		(*walsh_hadamard) (int n, float *x);
+	/* sum[i] += scale * in[i] */
+	void		(*add_dequantised) (int n, const int16_t *in, float scale,
+									float *sum);
 
-	/* out[i] = sign(i) * in[index(i)]: plan[i] holds the index in its lower
-	 * 15 bits and the sign (1 = negate) in bit 15; n a multiple of 16 */
-	void		(*permute_signed) (int n, const uint16_t *plan, const float *in,
-								   float *out);
+	/* mean[i] += (item[i] - mean[i]) * share */
+	void		(*join_mean) (int n, const float *item, float share,
+							  float *mean);
+
+	/* sum of squares in double; any n */
+	double		(*square_sum) (int n, const float *x);
+
+	/*
+	 * out[i] = (float) (factor * in[i]) - centre[i], multiplied in double; any
+	 * n.  centre may be NULL; out overlaps neither.
+	 */
+	void		(*scale_and_centre) (int n, const float *in, double factor,
+									 const float *centre, float *out);
+
+	/*
+	 * One block of a rotation: an unnormalised Walsh-Hadamard transform of
+	 * runs of 16 floats that are fetched, multiplied by the factor and given
+	 * signs as the plan says.  n: a power of two >= 16, plan: n / 16 of them.
+	 * in and out do not overlap.
+	 */
+	void		(*rotate_block) (int n, const AnnoyRunPlan *plan,
+								 const float *in, float factor, float *out);
+
+	/* largest absolute value */
+	float		(*largest_absolute) (int n, const float *x);
+
+	/*
+	 * out[i] = in[i] * inverse to the nearest integer, halves to the even one;
+	 * none beyond 8191.  Returns the sum of out[i]^2; n <= 1536.
+	 */
+	int64_t		(*quantise) (int n, const float *in, float inverse,
+							 int16_t *out);
+
+	/*
+	 * x[i] = scale * quantised[i]; returns the sum of the squares, in double,
+	 * of what that changes.
+	 */
+	double		(*requantise) (int n, const int16_t *quantised, float scale,
+							   float *x);
+
+	/*
+	 * Code of the residual x - c, c[i] = scale * centroid[i]: n / 8 bytes, bit
+	 * i % 8 of byte i / 8 set if residual i is >= 0.  With signs +1 where it
+	 * is set and else -1, sums[0] = |residual|^2, sums[1] = <signs, residual>,
+	 * sums[2] = <signs, c>.
+	 */
+	void		(*encode) (int n, const float *x, const int8_t *centroid,
+						   float scale, uint8_t *code, float sums[3]);
+
+	/*
+	 * sum of c * (c - 2x), c as above, and then, in the same lanes, less the
+	 * sum of 2x * centre; centre may be NULL
+	 */
+	float		(*product_terms) (int n, const float *x, const int8_t *centroid,
+								  float scale, const float *centre);
+
+	/*
+	 * For each group of 4 elements the sum of absolute values, (0 + 1) + (2 +
+	 * 3): *largest is the largest, and the result the sum of the absolute
+	 * values of all elements in double.
+	 */
+	double		(*measure_groups) (int n, const float *x, float *largest);
+
+	/*
+	 * The table of a query for rank_block: entry "pattern" of a group of 4 is
+	 * (int) (sum * inverse_delta + 0.5f), sum = (g0 + g1) + (g2 + g3) with gi
+	 * = max(2 * q[i], 0) where bit i of the pattern is set and else max(-2 *
+	 * q[i], 0).  The caller sees to it that entries fit in a byte.
+	 */
+	void		(*fill_table) (int n, const float *q, float inverse_delta,
+							   uint8_t *table);
+
+	/*
+	 * Turns "entries" codes (1 .. 16) of "rows" bytes each, which begin stride
+	 * bytes apart, into the form of a block: out[r * 16 + i] = byte r of code
+	 * i, and 0 for codes that are missing.  in and out do not overlap.
+	 */
+	void		(*transpose_codes) (int entries, int rows, const uint8_t *in,
+									size_t stride, uint8_t *out);
 
 	/*
 	 * Ranks one block of 16 codes.  block: rows * 16 bytes of codes (byte

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * kernel_avx2.c
- *	  The kernels for x86 processors with AVX2.
+ *	  The kernels for x86 processors with AVX2: distances and ranking.
  *
  * Results are those of kernel_plain.c to the bit; see there and in
  * kernel_avx512.c, which this file follows in everything, for what that
@@ -280,136 +280,6 @@ dequantise(int n, const int16_t *in, float scale, float *out)
 }
 
 /*
- * The steps of distance 1, 2 and 4: each element meets the one that the
- * shuffle brought to its place, and the upper one of a pair is subtracted
- * from the lower, by adding it with its sign flipped.
- */
-AVX2 static inline __m256
-transform_register(__m256 x)
-{
-	__m256		upper1 = _mm256_setr_ps(0.0f, -0.0f, 0.0f, -0.0f,
-										0.0f, -0.0f, 0.0f, -0.0f);
-	__m256		upper2 = _mm256_setr_ps(0.0f, 0.0f, -0.0f, -0.0f,
-										0.0f, 0.0f, -0.0f, -0.0f);
-	__m256		upper4 = _mm256_setr_ps(0.0f, 0.0f, 0.0f, 0.0f,
-										-0.0f, -0.0f, -0.0f, -0.0f);
-
-	x = _mm256_add_ps(_mm256_permute_ps(x, _MM_SHUFFLE(2, 3, 0, 1)),
-					  _mm256_xor_ps(x, upper1));
-	x = _mm256_add_ps(_mm256_permute_ps(x, _MM_SHUFFLE(1, 0, 3, 2)),
-					  _mm256_xor_ps(x, upper2));
-	return _mm256_add_ps(_mm256_permute2f128_ps(x, x, 0x01),
-						 _mm256_xor_ps(x, upper4));
-}
-
-/* Four registers of elements that lie a distance apart. */
-typedef struct FourRegisters
-{
-	__m256		x0;
-	__m256		x1;
-	__m256		x2;
-	__m256		x3;
-} FourRegisters;
-
-/* The steps of distance d and 2d on registers that lie d apart. */
-AVX2 static inline FourRegisters
-butterfly_four(FourRegisters r)
-{
-	__m256		sum01 = _mm256_add_ps(r.x0, r.x1);
-	__m256		difference01 = _mm256_sub_ps(r.x0, r.x1);
-	__m256		sum23 = _mm256_add_ps(r.x2, r.x3);
-	__m256		difference23 = _mm256_sub_ps(r.x2, r.x3);
-
-	r.x0 = _mm256_add_ps(sum01, sum23);
-	r.x1 = _mm256_add_ps(difference01, difference23);
-	r.x2 = _mm256_sub_ps(sum01, sum23);
-	r.x3 = _mm256_sub_ps(difference01, difference23);
-	return r;
-}
-
-AVX2 static inline FourRegisters
-load_four(const float *x, int distance)
-{
-	FourRegisters r;
-
-	r.x0 = _mm256_loadu_ps(x);
-	r.x1 = _mm256_loadu_ps(x + distance);
-	r.x2 = _mm256_loadu_ps(x + 2 * distance);
-	r.x3 = _mm256_loadu_ps(x + 3 * distance);
-	return r;
-}
-
-AVX2 static inline void
-store_four(float *x, int distance, FourRegisters r)
-{
-	_mm256_storeu_ps(x, r.x0);
-	_mm256_storeu_ps(x + distance, r.x1);
-	_mm256_storeu_ps(x + 2 * distance, r.x2);
-	_mm256_storeu_ps(x + 3 * distance, r.x3);
-}
-
-/* The steps of distance 1 to 16 on 32 elements. */
-AVX2 static inline void
-transform_four_registers(float *x)
-{
-	FourRegisters r = load_four(x, WIDTH);
-
-	r.x0 = transform_register(r.x0);
-	r.x1 = transform_register(r.x1);
-	r.x2 = transform_register(r.x2);
-	r.x3 = transform_register(r.x3);
-	store_four(x, WIDTH, butterfly_four(r));
-}
-
-/* The last step, if their number is odd: its distance is half the array. */
-AVX2 static inline void
-transform_last_step(int n, float *x)
-{
-	float	   *upper = x + n / 2;
-	int			i;
-
-	for (i = 0; i < n / 2; i += WIDTH)
-	{
-		__m256		low = _mm256_loadu_ps(x + i);
-		__m256		high = _mm256_loadu_ps(upper + i);
-
-		_mm256_storeu_ps(x + i, _mm256_add_ps(low, high));
-		_mm256_storeu_ps(upper + i, _mm256_sub_ps(low, high));
-	}
-}
-
-AVX2 static void
-walsh_hadamard(int n, float *x)
-{
-	int			distance;
-	int			i;
-	int			j;
-
-	if (n >= 4 * WIDTH)
-	{
-		for (i = 0; i < n; i += 4 * WIDTH)
-			transform_four_registers(x + i);
-		distance = 4 * WIDTH;
-	}
-	else
-	{
-		for (i = 0; i < n; i += WIDTH)
-			_mm256_storeu_ps(x + i, transform_register(_mm256_loadu_ps(x + i)));
-		distance = WIDTH;
-	}
-
-	/* two steps in each pass over memory */
-	for (; distance * 4 <= n; distance *= 4)
-		for (i = 0; i < n; i += 4 * distance)
-			for (j = i; j < i + distance; j += WIDTH)
-				store_four(x + j, distance,
-						   butterfly_four(load_four(x + j, distance)));
-
-	if (distance < n)
-		transform_last_step(n, x);
-}
-
-/*
  * Table sums of 16 entries, two rows of codes side by side.  Seen as 16-bit
  * numbers, "mixed" adds both bytes of each pair, the odd entry's 256-fold,
  * modulo 2^16; "odd" adds the upper bytes alone.  The even entry's sum is what
@@ -529,11 +399,8 @@ rank_block(const AnnoyRankParameters *parameters, const uint8_t *block,
 	return mask;
 }
 
-/*
- * permute_signed is the plain one: without a fast gather it is sixteen loads
- * either way.
- */
-static const AnnoyKernels avx2_kernels = {
+/* The other half of them is in kernel_avx2_sketch.c. */
+static AnnoyKernels avx2_kernels = {
 	.name = "avx2",
 	.l2_squared = l2_squared,
 	.inner_product = inner_product,
@@ -541,15 +408,19 @@ static const AnnoyKernels avx2_kernels = {
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
 	.dequantise = dequantise,
-	.walsh_hadamard = walsh_hadamard,
-	.permute_signed = AnnoyPlainPermuteSigned,
 	.rank_block = rank_block
 };
 
 const AnnoyKernels *
 AnnoyGetAvx2Kernels(void)
 {
-	return __builtin_cpu_supports("avx2") ? &avx2_kernels : NULL;
+	if (__builtin_cpu_supports("avx2"))
+	{
+		AnnoyAddAvx2SketchKernels(&avx2_kernels);
+		return &avx2_kernels;
+	}
+
+	return NULL;
 }
 
 #else

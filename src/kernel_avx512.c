@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * kernel_avx512.c
- *	  The kernels for x86 processors with AVX-512 (F, BW, DQ, VL).
+ *	  The kernels for x86 processors with AVX-512 (F, BW, DQ, VL): distances
+ *	  and ranking.
  *
  * Results are those of kernel_plain.c to the bit.  Where a masked load puts
  * zeroes into lanes without an element, adding them changes nothing: a sum
  * that starts at +0 never becomes -0.  No fused multiply-add may appear here,
- * neither as an intrinsic nor by contraction (-ffp-contract=off).
+ * neither as an intrinsic nor by contraction (-ffp-contract=off), unless the
+ * product is exact.
  *
  * The functions name their instruction set themselves, so that the file needs
  * no compiler flags of its own and nothing else in it, or inlined from a
@@ -265,158 +267,6 @@ dequantise(int n, const int16_t *in, float scale, float *out)
 }
 
 /*
- * The steps of distance 1, 2, 4 and 8: each element meets the one that the
- * shuffle brought to its place, and the upper one of a pair is subtracted
- * from the lower, by adding it with its sign flipped.
- */
-AVX512 static inline __m512
-transform_register(__m512 x)
-{
-	__m512		upper1 = _mm512_castsi512_ps(_mm512_set1_epi64(INT64_MIN));
-	__m512		upper2 = _mm512_broadcast_f32x4(_mm_setr_ps(0.0f, 0.0f,
-															-0.0f, -0.0f));
-	__m512		minus = _mm512_set1_ps(-0.0f);
-	__m512		upper4 = _mm512_maskz_mov_ps(0xF0F0, minus);
-	__m512		upper8 = _mm512_maskz_mov_ps(0xFF00, minus);
-
-	x = _mm512_add_ps(_mm512_permute_ps(x, _MM_SHUFFLE(2, 3, 0, 1)),
-					  _mm512_xor_ps(x, upper1));
-	x = _mm512_add_ps(_mm512_permute_ps(x, _MM_SHUFFLE(1, 0, 3, 2)),
-					  _mm512_xor_ps(x, upper2));
-	x = _mm512_add_ps(_mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(2, 3, 0, 1)),
-					  _mm512_xor_ps(x, upper4));
-	return _mm512_add_ps(_mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(1, 0, 3, 2)),
-						 _mm512_xor_ps(x, upper8));
-}
-
-/* Four registers of elements that lie a distance apart. */
-typedef struct FourRegisters
-{
-	__m512		x0;
-	__m512		x1;
-	__m512		x2;
-	__m512		x3;
-} FourRegisters;
-
-/* The steps of distance d and 2d on registers that lie d apart. */
-AVX512 static inline FourRegisters
-butterfly_four(FourRegisters r)
-{
-	__m512		sum01 = _mm512_add_ps(r.x0, r.x1);
-	__m512		difference01 = _mm512_sub_ps(r.x0, r.x1);
-	__m512		sum23 = _mm512_add_ps(r.x2, r.x3);
-	__m512		difference23 = _mm512_sub_ps(r.x2, r.x3);
-
-	r.x0 = _mm512_add_ps(sum01, sum23);
-	r.x1 = _mm512_add_ps(difference01, difference23);
-	r.x2 = _mm512_sub_ps(sum01, sum23);
-	r.x3 = _mm512_sub_ps(difference01, difference23);
-	return r;
-}
-
-AVX512 static inline FourRegisters
-load_four(const float *x, int distance)
-{
-	FourRegisters r;
-
-	r.x0 = _mm512_loadu_ps(x);
-	r.x1 = _mm512_loadu_ps(x + distance);
-	r.x2 = _mm512_loadu_ps(x + 2 * distance);
-	r.x3 = _mm512_loadu_ps(x + 3 * distance);
-	return r;
-}
-
-AVX512 static inline void
-store_four(float *x, int distance, FourRegisters r)
-{
-	_mm512_storeu_ps(x, r.x0);
-	_mm512_storeu_ps(x + distance, r.x1);
-	_mm512_storeu_ps(x + 2 * distance, r.x2);
-	_mm512_storeu_ps(x + 3 * distance, r.x3);
-}
-
-/* The steps of distance 1 to 32 on 64 elements. */
-AVX512 static inline void
-transform_four_registers(float *x)
-{
-	FourRegisters r = load_four(x, WIDTH);
-
-	r.x0 = transform_register(r.x0);
-	r.x1 = transform_register(r.x1);
-	r.x2 = transform_register(r.x2);
-	r.x3 = transform_register(r.x3);
-	store_four(x, WIDTH, butterfly_four(r));
-}
-
-/* The last step, if their number is odd: its distance is half the array. */
-AVX512 static inline void
-transform_last_step(int n, float *x)
-{
-	float	   *upper = x + n / 2;
-	int			i;
-
-	for (i = 0; i < n / 2; i += WIDTH)
-	{
-		__m512		low = _mm512_loadu_ps(x + i);
-		__m512		high = _mm512_loadu_ps(upper + i);
-
-		_mm512_storeu_ps(x + i, _mm512_add_ps(low, high));
-		_mm512_storeu_ps(upper + i, _mm512_sub_ps(low, high));
-	}
-}
-
-AVX512 static void
-walsh_hadamard(int n, float *x)
-{
-	int			distance;
-	int			i;
-	int			j;
-
-	if (n >= 4 * WIDTH)
-	{
-		for (i = 0; i < n; i += 4 * WIDTH)
-			transform_four_registers(x + i);
-		distance = 4 * WIDTH;
-	}
-	else
-	{
-		for (i = 0; i < n; i += WIDTH)
-			_mm512_storeu_ps(x + i, transform_register(_mm512_loadu_ps(x + i)));
-		distance = WIDTH;
-	}
-
-	/* two steps in each pass over memory */
-	for (; distance * 4 <= n; distance *= 4)
-		for (i = 0; i < n; i += 4 * distance)
-			for (j = i; j < i + distance; j += WIDTH)
-				store_four(x + j, distance,
-						   butterfly_four(load_four(x + j, distance)));
-
-	if (distance < n)
-		transform_last_step(n, x);
-}
-
-AVX512 static void
-permute_signed(int n, const uint16_t *plan, const float *in, float *out)
-{
-	__m512i		index_mask = _mm512_set1_epi32(ANNOY_PLAN_INDEX_MASK);
-	__m512i		sign_mask = _mm512_set1_epi32(INT32_MIN);
-	int			i;
-
-	for (i = 0; i < n; i += WIDTH)
-	{
-		__m256i		words = _mm256_loadu_si256((const __m256i *) (plan + i));
-		__m512i		steps = _mm512_cvtepu16_epi32(words);
-		__m512i		index = _mm512_and_si512(steps, index_mask);
-		__m512i		sign = _mm512_and_si512(_mm512_slli_epi32(steps, 16),
-											sign_mask);
-		__m512i		values = _mm512_i32gather_epi32(index, in, sizeof(float));
-
-		_mm512_storeu_si512(out + i, _mm512_xor_si512(values, sign));
-	}
-}
-
-/*
  * Table sums of 16 entries, four rows of codes side by side in the four
  * 128-bit lanes.  Seen as 16-bit numbers, "mixed" adds both bytes of each pair,
  * the odd entry's 256-fold, modulo 2^16; "odd" adds the upper bytes alone.
@@ -545,7 +395,8 @@ rank_block(const AnnoyRankParameters *parameters, const uint8_t *block,
 							  _CMP_LT_OQ);
 }
 
-static const AnnoyKernels avx512_kernels = {
+/* The other half of them is in kernel_avx512_sketch.c. */
+static AnnoyKernels avx512_kernels = {
 	.name = "avx512",
 	.l2_squared = l2_squared,
 	.inner_product = inner_product,
@@ -553,8 +404,6 @@ static const AnnoyKernels avx512_kernels = {
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
 	.dequantise = dequantise,
-	.walsh_hadamard = walsh_hadamard,
-	.permute_signed = permute_signed,
 	.rank_block = rank_block
 };
 
@@ -565,7 +414,10 @@ AnnoyGetAvx512Kernels(void)
 		__builtin_cpu_supports("avx512bw") &&
 		__builtin_cpu_supports("avx512dq") &&
 		__builtin_cpu_supports("avx512vl"))
+	{
+		AnnoyAddAvx512SketchKernels(&avx512_kernels);
 		return &avx512_kernels;
+	}
 
 	return NULL;
 }

@@ -367,12 +367,14 @@ transform_last_step(int n, float *x)
 }
 
 static void
-walsh_hadamard(int n, float *x)
+rotate_block(int n, const AnnoyRunPlan *plan, const float *in, float factor,
+			 float *x)
 {
 	int			distance;
 	int			i;
 	int			j;
 
+	AnnoyPlainFetchRuns(n, plan, in, factor, x);
 	for (i = 0; i < n; i += 16)
 		transform_sixteen(x + i);
 
@@ -499,7 +501,10 @@ rank_block(const AnnoyRankParameters *parameters, const uint8_t *block,
 	return mask;
 }
 
-/* There is no gather, so permute_signed is the plain one. */
+/*
+ * The plain ones are what the compiler makes of them for NEON, which is in the
+ * baseline.
+ */
 static const AnnoyKernels neon_kernels = {
 	.name = "neon",
 	.l2_squared = l2_squared,
@@ -508,8 +513,19 @@ static const AnnoyKernels neon_kernels = {
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
 	.dequantise = dequantise,
-	.walsh_hadamard = walsh_hadamard,
-	.permute_signed = AnnoyPlainPermuteSigned,
+	.add_dequantised = AnnoyPlainAddDequantised,
+	.join_mean = AnnoyPlainJoinMean,
+	.square_sum = AnnoyPlainSquareSum,
+	.scale_and_centre = AnnoyPlainScaleAndCentre,
+	.rotate_block = rotate_block,
+	.largest_absolute = AnnoyPlainLargestAbsolute,
+	.quantise = AnnoyPlainQuantise,
+	.requantise = AnnoyPlainRequantise,
+	.encode = AnnoyPlainEncode,
+	.product_terms = AnnoyPlainProductTerms,
+	.measure_groups = AnnoyPlainMeasureGroups,
+	.fill_table = AnnoyPlainFillTable,
+	.transpose_codes = AnnoyPlainTransposeCodes,
 	.rank_block = rank_block
 };
 

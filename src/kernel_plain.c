@@ -20,10 +20,18 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "kernel_loops.h"
 #include "kernel_sets.h"
 
-/* Floats that the Walsh-Hadamard transform handles in one go. */
-#define HADAMARD_RUN 16
+/* Partial sums of everything but distances; see kernel.h. */
+#define SKETCH_LANES 16
+
+/*
+ * 1.5 * 2^23, beside which a float has no fraction: added and subtracted it
+ * rounds to an integer, halves to the even one, which a call of lrintf does
+ * not do in vectors.
+ */
+#define TO_INTEGER 12582912.0f
 
 static inline float
 reduce_lanes(float sum[ANNOY_KERNEL_LANES])
@@ -129,10 +137,80 @@ AnnoyPlainDotQuantised(int n, const int8_t *a, const int16_t *b)
 void
 AnnoyPlainDequantise(int n, const int16_t *in, float scale, float *out)
 {
+	AnnoyLoopDequantise(n, in, scale, out);
+}
+
+void
+AnnoyPlainAddDequantised(int n, const int16_t *in, float scale, float *sum)
+{
+	AnnoyLoopAddDequantised(n, in, scale, sum);
+}
+
+void
+AnnoyPlainJoinMean(int n, const float *item, float share, float *mean)
+{
+	AnnoyLoopJoinMean(n, item, share, mean);
+}
+
+void
+AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
+						 const float *centre, float *out)
+{
+	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+}
+
+/* Sum of lanes by halves. */
+static inline double
+reduce_doubles(double sum[SKETCH_LANES])
+{
+	int			half;
 	int			i;
 
-	for (i = 0; i < n; i++)
-		out[i] = scale * (float) in[i];
+	for (half = SKETCH_LANES / 2; half >= 1; half /= 2)
+		for (i = 0; i < half; i++)
+			sum[i] += sum[i + half];
+
+	return sum[0];
+}
+
+/* The square of a float is exact in double, whoever computes it. */
+double
+AnnoyPlainSquareSum(int n, const float *x)
+{
+	double		sum[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i + SKETCH_LANES <= n; i += SKETCH_LANES)
+		for (j = 0; j < SKETCH_LANES; j++)
+			sum[j] += (double) x[i + j] * (double) x[i + j];
+
+	for (j = 0; i + j < n; j++)
+		sum[j] += (double) x[i + j] * (double) x[i + j];
+
+	return reduce_doubles(sum);
+}
+
+/* The sign is flipped as a bit, which no compiler turns into a branch. */
+void
+AnnoyPlainFetchRuns(int n, const AnnoyRunPlan *plan, const float *in,
+					float factor, float *out)
+{
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += ANNOY_RUN, plan++)
+	{
+		for (j = 0; j < ANNOY_RUN; j++)
+		{
+			float		value = in[plan->from ^ j] * factor;
+			uint32_t	bits;
+
+			memcpy(&bits, &value, sizeof(bits));
+			bits ^= (uint32_t) plan->signs >> j << 31;
+			memcpy(&out[i + j], &bits, sizeof(bits));
+		}
+	}
 }
 
 /* (low, high) becomes (low + high, low - high), for a run of elements. */
@@ -141,7 +219,7 @@ butterfly_run(float *restrict low, float *restrict high)
 {
 	int			i;
 
-	for (i = 0; i < HADAMARD_RUN; i++)
+	for (i = 0; i < ANNOY_RUN; i++)
 	{
 		float		a = low[i];
 		float		b = high[i];
@@ -159,9 +237,9 @@ transform_run(float *x)
 	int			i;
 	int			j;
 
-	for (distance = 1; distance < HADAMARD_RUN; distance *= 2)
+	for (distance = 1; distance < ANNOY_RUN; distance *= 2)
 	{
-		for (i = 0; i < HADAMARD_RUN; i += 2 * distance)
+		for (i = 0; i < ANNOY_RUN; i += 2 * distance)
 		{
 			for (j = i; j < i + distance; j++)
 			{
@@ -180,35 +258,232 @@ transform_run(float *x)
  * since another order of the steps rounds differently.
  */
 void
-AnnoyPlainWalshHadamard(int n, float *x)
+AnnoyPlainRotateBlock(int n, const AnnoyRunPlan *plan, const float *in,
+					  float factor, float *out)
 {
 	int			distance;
 	int			i;
 	int			j;
 
-	for (i = 0; i < n; i += HADAMARD_RUN)
-		transform_run(x + i);
+	AnnoyPlainFetchRuns(n, plan, in, factor, out);
+	for (i = 0; i < n; i += ANNOY_RUN)
+		transform_run(out + i);
 
-	for (distance = HADAMARD_RUN; distance < n; distance *= 2)
+	for (distance = ANNOY_RUN; distance < n; distance *= 2)
 		for (i = 0; i < n; i += 2 * distance)
-			for (j = i; j < i + distance; j += HADAMARD_RUN)
-				butterfly_run(x + j, x + j + distance);
+			for (j = i; j < i + distance; j += ANNOY_RUN)
+				butterfly_run(out + j, out + j + distance);
 }
 
-/* The sign is flipped as a bit, which no compiler turns into a branch. */
-void
-AnnoyPlainPermuteSigned(int n, const uint16_t *plan, const float *in,
-						float *out)
+float
+AnnoyPlainLargestAbsolute(int n, const float *x)
 {
+	float		largest[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		size = fabsf(x[i + j]);
+
+			largest[j] = size > largest[j] ? size : largest[j];
+		}
+	for (j = 1; j < SKETCH_LANES; j++)
+		if (largest[j] > largest[0])
+			largest[0] = largest[j];
+
+	return largest[0];
+}
+
+int64_t
+AnnoyPlainQuantise(int n, const float *in, float inverse, int16_t *out)
+{
+	int64_t		squares = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+	{
+		/* 16 squares of 26 bits fit in 32 */
+		uint32_t	sum = 0;
+
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		rounded = in[i + j] * inverse + TO_INTEGER - TO_INTEGER;
+			int			element = (int) rounded;
+
+			out[i + j] = (int16_t) element;
+			sum += (uint32_t) (element * element);
+		}
+		squares += sum;
+	}
+
+	return squares;
+}
+
+double
+AnnoyPlainRequantise(int n, const int16_t *quantised, float scale, float *x)
+{
+	double		sum[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		value = scale * (float) quantised[i + j];
+			double		change = (double) x[i + j] - (double) value;
+
+			x[i + j] = value;
+			sum[j] += change * change;
+		}
+
+	return reduce_doubles(sum);
+}
+
+/* Sum of lanes by halves. */
+static inline float
+reduce_sixteen(float sum[SKETCH_LANES])
+{
+	int			half;
 	int			i;
 
-	for (i = 0; i < n; i++)
-	{
-		uint32_t	bits;
+	for (half = SKETCH_LANES / 2; half >= 1; half /= 2)
+		for (i = 0; i < half; i++)
+			sum[i] += sum[i + half];
 
-		memcpy(&bits, &in[plan[i] & ANNOY_PLAN_INDEX_MASK], sizeof(bits));
-		bits ^= (uint32_t) (plan[i] & ANNOY_PLAN_SIGN) << 16;
-		memcpy(&out[i], &bits, sizeof(bits));
+	return sum[0];
+}
+
+void
+AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
+				 uint8_t *code, float sums[3])
+{
+	float		squares[SKETCH_LANES] = {0};
+	float		sizes[SKETCH_LANES] = {0};
+	float		signed_centroid[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+	{
+		uint32_t	bits = 0;
+
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		c = scale * (float) centroid[i + j];
+			float		residual = x[i + j] - c;
+
+			squares[j] += residual * residual;
+			sizes[j] += fabsf(residual);
+			signed_centroid[j] += residual >= 0.0f ? c : -c;
+			bits |= (uint32_t) (residual >= 0.0f) << j;
+		}
+		code[i / 8] = (uint8_t) bits;
+		code[i / 8 + 1] = (uint8_t) (bits >> 8);
+	}
+
+	sums[0] = reduce_sixteen(squares);
+	sums[1] = reduce_sixteen(sizes);
+	sums[2] = reduce_sixteen(signed_centroid);
+}
+
+float
+AnnoyPlainProductTerms(int n, const float *x, const int8_t *centroid,
+					   float scale, const float *centre)
+{
+	float		sum[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		c = scale * (float) centroid[i + j];
+
+			sum[j] += c * (c - 2.0f * x[i + j]);
+		}
+	if (centre != NULL)
+		for (i = 0; i < n; i += SKETCH_LANES)
+			for (j = 0; j < SKETCH_LANES; j++)
+				sum[j] -= 2.0f * x[i + j] * centre[i + j];
+
+	return reduce_sixteen(sum);
+}
+
+double
+AnnoyPlainMeasureGroups(int n, const float *x, float *largest)
+{
+	double		sum[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+
+	*largest = 0.0f;
+	for (i = 0; i < n; i += SKETCH_LANES)
+	{
+		for (j = 0; j < SKETCH_LANES; j++)
+			sum[j] += (double) fabsf(x[i + j]);
+		for (j = i; j < i + SKETCH_LANES; j += 4)
+		{
+			float		group = (fabsf(x[j]) + fabsf(x[j + 1])) +
+				(fabsf(x[j + 2]) + fabsf(x[j + 3]));
+
+			if (group > *largest)
+				*largest = group;
+		}
+	}
+
+	return reduce_doubles(sum);
+}
+
+void
+AnnoyPlainFillTable(int n, const float *q, float inverse_delta, uint8_t *table)
+{
+	int			rows = n / 8;
+	int			group;
+	int			pattern;
+	int			i;
+
+	for (group = 0; group < n / 4; group++, q += 4)
+	{
+		uint8_t    *entry = table + 16 * (group / 2 + group % 2 * rows);
+		float		gain[4][2]; /* of a cleared, of a set bit */
+		float		low[4];		/* sums of the first two dimensions */
+		float		high[4];
+
+		for (i = 0; i < 4; i++)
+		{
+			gain[i][0] = q[i] < 0.0f ? -2.0f * q[i] : 0.0f;
+			gain[i][1] = q[i] > 0.0f ? 2.0f * q[i] : 0.0f;
+		}
+		for (i = 0; i < 4; i++)
+		{
+			low[i] = gain[0][i & 1] + gain[1][i >> 1];
+			high[i] = gain[2][i & 1] + gain[3][i >> 1];
+		}
+		for (pattern = 0; pattern < 16; pattern++)
+		{
+			float		sum = low[pattern & 3] + high[pattern >> 2];
+
+			entry[pattern] = (uint8_t) (int) (sum * inverse_delta + 0.5f);
+		}
+	}
+}
+
+void
+AnnoyPlainTransposeCodes(int entries, int rows, const uint8_t *in,
+						 size_t stride, uint8_t *out)
+{
+	int			i;
+	int			r;
+
+	for (r = 0; r < rows; r++, out += ANNOY_BLOCK_ENTRIES)
+	{
+		for (i = 0; i < entries; i++)
+			out[i] = in[(size_t) i * stride + (size_t) r];
+		for (; i < ANNOY_BLOCK_ENTRIES; i++)
+			out[i] = 0;
 	}
 }
 

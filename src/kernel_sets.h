@@ -12,10 +12,6 @@
 
 #include "kernel.h"
 
-/* Bits of an element of a signed permutation's plan. */
-#define ANNOY_PLAN_INDEX_MASK 0x7FFF
-#define ANNOY_PLAN_SIGN 0x8000
-
 /*
  * The definition of every kernel, in plain C.  Sets for processors may take
  * over those in which their instructions gain nothing.
@@ -29,11 +25,36 @@ extern int32_t AnnoyPlainDotQuantised(int n, const int8_t *a,
 									  const int16_t *b);
 extern void AnnoyPlainDequantise(int n, const int16_t *in, float scale,
 								 float *out);
-extern void AnnoyPlainWalshHadamard(int n, float *x);
-extern void AnnoyPlainPermuteSigned(int n, const uint16_t *plan,
-									const float *in, float *out);
+extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,
+									 float *sum);
+extern void AnnoyPlainJoinMean(int n, const float *item, float share,
+							   float *mean);
+extern double AnnoyPlainSquareSum(int n, const float *x);
+extern void AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
+									 const float *centre, float *out);
+extern void AnnoyPlainRotateBlock(int n, const AnnoyRunPlan *plan,
+								  const float *in, float factor, float *out);
+extern float AnnoyPlainLargestAbsolute(int n, const float *x);
+extern int64_t AnnoyPlainQuantise(int n, const float *in, float inverse,
+								  int16_t *out);
+extern double AnnoyPlainRequantise(int n, const int16_t *quantised,
+								   float scale, float *x);
+extern void AnnoyPlainEncode(int n, const float *x, const int8_t *centroid,
+							 float scale, uint8_t *code, float sums[3]);
+extern float AnnoyPlainProductTerms(int n, const float *x,
+									const int8_t *centroid, float scale,
+									const float *centre);
+extern double AnnoyPlainMeasureGroups(int n, const float *x, float *largest);
+extern void AnnoyPlainFillTable(int n, const float *q, float inverse_delta,
+								uint8_t *table);
+extern void AnnoyPlainTransposeCodes(int entries, int rows, const uint8_t *in,
+									 size_t stride, uint8_t *out);
 extern uint32_t AnnoyPlainRankBlock(const AnnoyRankParameters *parameters,
 									const uint8_t *block, float lower[16]);
+
+/* First part of rotate_block, up to the transform, which then is in place. */
+extern void AnnoyPlainFetchRuns(int n, const AnnoyRunPlan *plan,
+								const float *in, float factor, float *out);
 
 /*
  * The set for one instruction set, or NULL if it is not compiled in or this
@@ -42,5 +63,16 @@ extern uint32_t AnnoyPlainRankBlock(const AnnoyRankParameters *parameters,
 extern const AnnoyKernels *AnnoyGetAvx2Kernels(void);
 extern const AnnoyKernels *AnnoyGetAvx512Kernels(void);
 extern const AnnoyKernels *AnnoyGetNeonKernels(void);
+
+/*
+ * Adds what makes sketches to a set.  Only where it was compiled in and is
+ * supported.
+ */
+extern void AnnoyAddAvx2SketchKernels(AnnoyKernels *kernels);
+extern void AnnoyAddAvx512SketchKernels(AnnoyKernels *kernels);
+
+/* Registers of 128 bits are what transposing bytes takes. */
+extern void AnnoyAvx2TransposeCodes(int entries, int rows, const uint8_t *in,
+									size_t stride, uint8_t *out);
 
 #endif							/* ANNOY_KERNEL_SETS_H */

@@ -35,14 +35,17 @@
 #define USUAL_LEAF_FILL 0.65
 
 static bool
-meta_is_sane(const AnnoyMetaPageData *meta)
+meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
 {
-	return meta->dimensions >= 0 && meta->dimensions <= ANNOY_MAX_DIMENSIONS &&
+	const AnnoyOpclassInfo *opclass = AnnoyGetOpclassInfo(index);
+
+	return meta->metric == opclass->metric &&
+		meta->element == opclass->element->kind &&
+		meta->items >= 0 && meta->tail_items >= 0 &&
+		BlockNumberIsValid(meta->roots) && BlockNumberIsValid(meta->tail) && meta->dimensions >= 0 && meta->dimensions <= ANNOY_MAX_DIMENSIONS &&
 		meta->sketch_dimensions == (meta->dimensions == 0 ? 0 :
 									AnnoySketchDimensions(meta->dimensions)) &&
 		meta->n_trees >= 1 && meta->n_trees <= ANNOY_MAX_TREES &&
-		meta->metric >= ANNOY_METRIC_L2 &&
-		meta->metric <= ANNOY_METRIC_JACCARD &&
 		meta->search_k >= 0 &&
 		meta->epsilon > 0 && meta->max_norm >= 0;
 }
@@ -65,7 +68,7 @@ AnnoyReadMeta(Relation index, AnnoyMetaPageData *meta)
 						RelationGetRelationName(index), meta->format_version,
 						ANNOY_FORMAT_VERSION),
 				 errhint("Please REINDEX it.")));
-	if (!meta_is_sane(meta))
+	if (!meta_is_sane(index, meta))
 		AnnoyReportCorruption(index, ANNOY_META_BLOCK,
 							  "metapage values out of range");
 }

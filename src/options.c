@@ -20,16 +20,17 @@
 #include "annoy.h"
 #include "meta.h"
 #include "options.h"
+#include "search.h"
 
 int			annoy_search_k = ANNOY_AUTOMATIC;
-int			annoy_iterative_scan = ANNOY_ITERATIVE_STRICT;
+int			annoy_iterative_scan = ANNOY_ORDER_STRICT;
 int			annoy_max_scan_items = ANNOY_AUTOMATIC;
 int			annoy_verbose = 0;
 
 static const struct config_enum_entry iterative_scan_modes[] = {
-	{"strict_order", ANNOY_ITERATIVE_STRICT, false},
-	{"relaxed_order", ANNOY_ITERATIVE_RELAXED, false},
-	{"off", ANNOY_ITERATIVE_OFF, false},
+	{"strict_order", ANNOY_ORDER_STRICT, false},
+	{"relaxed_order", ANNOY_ORDER_RELAXED, false},
+	{"off", ANNOY_ORDER_OFF, false},
 	{NULL, 0, false}
 };
 
@@ -151,7 +152,7 @@ init_settings(void)
 							 "Sets whether a scan resumes when more rows are wanted, and in which order late rows come.",
 							 NULL,
 							 &annoy_iterative_scan,
-							 ANNOY_ITERATIVE_STRICT, iterative_scan_modes,
+							 ANNOY_ORDER_STRICT, iterative_scan_modes,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("annoy.max_scan_items",

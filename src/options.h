@@ -20,14 +20,6 @@
 #define ANNOY_MIN_VERBOSE (-2)
 #define ANNOY_MAX_VERBOSE 2
 
-/* What a scan does when its first budget does not give enough rows. */
-typedef enum AnnoyIterativeScan
-{
-	ANNOY_ITERATIVE_OFF,		/* ends */
-	ANNOY_ITERATIVE_RELAXED,	/* goes on, late rows come at once */
-	ANNOY_ITERATIVE_STRICT		/* goes on, late rows come in order at the end */
-} AnnoyIterativeScan;
-
 /* Parsed reloptions: rd_options of an index.  NULL there if none is set. */
 typedef struct AnnoyOptions
 {
@@ -40,7 +32,7 @@ typedef struct AnnoyOptions
 
 /* The settings; see the descriptions in options.c. */
 extern int	annoy_search_k;
-extern int	annoy_iterative_scan;	/* an AnnoyIterativeScan */
+extern int	annoy_iterative_scan;	/* an AnnoySearchOrder */
 extern int	annoy_max_scan_items;
 extern int	annoy_verbose;
 

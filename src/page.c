@@ -7,8 +7,13 @@
  */
 #include "postgres.h"
 
+#include "storage/smgr.h"
+
 #include "annoycompat.h"
 #include "page.h"
+
+/* AnnoyCheckSteps looks at the relation's length after so many steps. */
+#define STEPS_BETWEEN_CHECKS 1024
 
 static const char *const page_kind_names[] = {
 	"", "meta", "centre", "roots", "item", "inner", "directory", "leaf", "tail"
@@ -63,30 +68,75 @@ AnnoyReportCorruption(Relation index, BlockNumber block, const char *what)
 			 errhint("Please REINDEX it.")));
 }
 
-void
-AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
+int
+AnnoyGetPageKind(Relation index, Buffer buffer)
 {
 	Page		page = BufferGetPage(buffer);
 	BlockNumber block = BufferGetBlockNumber(buffer);
+	PageHeader	header = (PageHeader) page;
 
 	/* A page of zeroes passes ReadBuffer (see _bt_checkpage). */
 	if (PageIsNew(page))
-		AnnoyReportCorruption(index, block, "unexpected zero page");
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnoyPageOpaqueData)))
+		return 0;
+	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnoyPageOpaqueData)) ||
+		header->pd_special != BLCKSZ - MAXALIGN(sizeof(AnnoyPageOpaqueData)))
 		AnnoyReportCorruption(index, block, "wrong size of the special area");
 	if (AnnoyPageGetOpaque(page)->page_id != ANNOY_PAGE_ID)
 		AnnoyReportCorruption(index, block, "not a page of an annoy index");
-	if (AnnoyPageGetOpaque(page)->kind != kind)
+	if (header->pd_lower < MAXALIGN(SizeOfPageHeaderData) ||
+		header->pd_lower > header->pd_upper ||
+		header->pd_upper > header->pd_special)
+		AnnoyReportCorruption(index, block, "wrong bounds of the free space");
+	if (AnnoyPageGetOpaque(page)->kind < ANNOY_PAGE_META ||
+		AnnoyPageGetOpaque(page)->kind > ANNOY_PAGE_TAIL)
+		AnnoyReportCorruption(index, block, "page of an unknown kind");
+	return AnnoyPageGetOpaque(page)->kind;
+}
+
+void
+AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
+{
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	int			found = AnnoyGetPageKind(index, buffer);
+
+	if (found == 0)
+		AnnoyReportCorruption(index, block, "unexpected zero page");
+	if (found != kind)
 		AnnoyReportCorruption(index, block,
-							  psprintf("expected a page of kind %s",
-									   page_kind_names[kind]));
+							  psprintf("expected a page of kind %s, found %s",
+									   page_kind_names[kind],
+									   page_kind_names[found]));
+}
+
+Buffer
+AnnoyReadBuffer(Relation index, BlockNumber block)
+{
+	/*
+	 * The number of blocks that the storage manager has seen last saves asking
+	 * the file system; it is behind when others have added blocks.
+	 */
+	BlockNumber known = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if ((!BlockNumberIsValid(known) || block >= known) &&
+		(!BlockNumberIsValid(block) || block >= RelationGetNumberOfBlocks(index)))
+		AnnoyReportCorruption(index, block, "no such block");
+	return ReadBuffer(index, block);
+}
+
+void
+AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps)
+{
+	/* asking for the length is not free either */
+	if (steps % STEPS_BETWEEN_CHECKS == 0 && steps > 0 &&
+		steps > RelationGetNumberOfBlocks(index))
+		AnnoyReportCorruption(index, block, "links form a cycle");
 }
 
 Buffer
 AnnoyReadPage(Relation index, BlockNumber block, AnnoyPageKind kind,
 			  int lockmode)
 {
-	Buffer		buffer = ReadBuffer(index, block);
+	Buffer		buffer = AnnoyReadBuffer(index, block);
 
 	LockBuffer(buffer, lockmode);
 	AnnoyCheckPage(index, buffer, kind);

@@ -303,6 +303,25 @@ extern void AnnoyInitPage(Page page, AnnoyPageKind kind, int tree);
 /* Errors out unless the buffer holds an intact page of the kind. */
 extern void AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind);
 
+/*
+ * Pins a block that was named by a page of the index.  Errors out if there is
+ * no such block: ReadBuffer would take an invalid one for a wish to extend the
+ * relation.
+ */
+extern Buffer AnnoyReadBuffer(Relation index, BlockNumber block);
+
+/*
+ * The kind of a locked page, or 0 if it is all zeroes; errors out if it is not
+ * a page of this access method.
+ */
+extern int	AnnoyGetPageKind(Relation index, Buffer buffer);
+
+/*
+ * For loops that follow links: errors out when more pages were visited than
+ * the relation has, which only a cycle of damaged links can bring about.
+ */
+extern void AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps);
+
 /* Reads, locks and checks a page of the kind. */
 extern Buffer AnnoyReadPage(Relation index, BlockNumber block,
 							AnnoyPageKind kind, int lockmode);

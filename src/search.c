@@ -98,7 +98,7 @@ AnnoyBeginSearch(Relation index)
 	Ranked_init(&search->late, 16);
 	Ranked_init(&search->nan, 16);
 	search->leaves.allocated = 64;
-	search->leaves.links = palloc(sizeof(AnnoyLink) * search->leaves.allocated);
+	search->leaves.visits = palloc(sizeof(LeafVisit) * search->leaves.allocated);
 	search->visited = visited_create(CurrentMemoryContext, VISITED_INITIAL,
 									 NULL);
 	search->page_tids =
@@ -126,7 +126,7 @@ AnnoyGetSearchStatistics(AnnoySearch *search)
 {
 	search->statistics.hyperplanes = search->walk.hyperplanes;
 	search->statistics.blocks = search->statistics.leaves +
-		search->walk.pages_read + search->items.pages_read;
+		search->walk.pages_read + search->items.pages_read + search->tail_pages;
 	return &search->statistics;
 }
 
@@ -189,6 +189,7 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->next_block = 0;
 	search->block_count = 0;
 	search->items.pages_read = 0;
+	search->tail_pages = 0;
 	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
 	clear_visited(search);
 	search->walk.nodes.count = 0;
@@ -286,6 +287,7 @@ rank_items(AnnoySearch *search)
 
 	do
 	{
+		CHECK_FOR_INTERRUPTS();
 		count = 0;
 		while (count < ITEM_BATCH && search->unranked.count > 0 &&
 			   (search->ranked.count == 0 ||
@@ -370,8 +372,9 @@ load_tail_page(AnnoySearch *search, bool want_null)
 		search->page_count++;
 	}
 	search->next_block = AnnoyPageGetOpaque(page)->rightlink;
-	search->statistics.blocks++;
+	search->tail_pages++;
 	UnlockReleaseBuffer(buffer);
+	AnnoyCheckSteps(search->index, search->next_block, search->tail_pages / 2);
 }
 
 /*

@@ -50,10 +50,16 @@ typedef struct RankedItem
 #define QUEUE_KEY(e) ((e).distance)
 #include "queue.h"
 
-/* Leaves that were read: enough to find them again after splits. */
+/* A leaf page as it was read: enough to find its entries again. */
+typedef struct LeafVisit
+{
+	AnnoyLink	link;			/* its version then */
+	BlockNumber chain;			/* its chain link then */
+} LeafVisit;
+
 typedef struct LeafList
 {
-	AnnoyLink  *links;
+	LeafVisit  *visits;
 	int64		count;
 	int64		allocated;
 } LeafList;
@@ -108,6 +114,7 @@ struct AnnoySearch
 	ItemPointerData *page_addresses;
 	int			page_count;
 	int			page_next;
+	uint64		tail_pages;		/* read; each is read twice */
 	AnnoySearchStatistics statistics;
 };
 

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * sketch.c
- *	  Transform, rotation, codes, query tables and bounds.
+ *	  Transform, rotation and codes of items; query.c has the queries.
  *
- * Everything here must give the same bits on every machine: loops add in the
- * order in which they are written (into a fixed number of lanes where a
- * compiler may then use vectors without reordering anything), or go through
- * the kernels, which promise the same.
+ * Everything here must give the same bits on every machine: it goes through
+ * the kernels, which promise that, or adds in the order in which it is
+ * written.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,40 +17,22 @@
 #include "sketch.h"
 
 /* Sketches are whole runs of this many floats. */
-#define SKETCH_UNIT 16
-
-/* Partial sums of the loops below; divides SKETCH_UNIT. */
-#define SUM_LANES 16
-#define NORM_LANES 8
-
-/* Below this a largest element would have no usable reciprocal in float. */
-#define QUANTISED_FLOOR 1.0e-30f
+#define SKETCH_UNIT ANNOY_RUN
 
 /*
- * Norms whose squares vanish in float.  If no item of an inner-product index
- * is larger, its sketches say nothing about products with large queries.
+ * Rounds of a rotation.  Measured (test_sketch): after three rounds codes of
+ * sparse vectors are as good as after a random rotation, if there are enough
+ * runs to deal their energy out to blocks evenly; with fewer, and where
+ * dimensions are cut, which is as good a test of evenness, it takes more.
  */
-#define NORM_FLOOR 1.0e-15f
+#define ROTATION_ROUNDS 3
+#define SMALL_DIMENSIONS 512
+#define MORE_ROTATION_ROUNDS 4
+#define SMALLEST_DIMENSIONS 64
+#define MOST_ROTATION_ROUNDS ANNOY_MAX_ROTATION_ROUNDS
 
-/*
- * Standard deviation of the estimate, in units of f1 times the distance from
- * the query: sqrt(1 - 2 / pi), what is left of a sign vector beside its part
- * along the residual (RaBitQ, theorem 3.2, whose bound is wider).
- */
-#define ESTIMATE_DEVIATION 0.6f
-#define ESTIMATE_VARIANCE 0.36
-/* ... and the part of a sign vector along the residual, squared: 2 / pi. */
-#define SIGNS_ALONG_RESIDUAL 0.64
-
-/*
- * Relative error that is granted to distances computed in float, here and by
- * the operators; for cosine distances, 1 minus a quotient near 1, it is
- * absolute.
- */
-#define FLOAT_ALLOWANCE 1.0e-5
-
-/* Largest possible entry of the query's table. */
-#define TABLE_MAX 255
+/* Runs are dealt out to blocks in steps of this share of all: golden. */
+#define GOLDEN_SHARE 0.6180339887498949
 
 static int
 pad_dimensions(int dimensions)
@@ -68,10 +49,21 @@ AnnoySketchDimensions(int dimensions)
 		padded : ANNOY_MAX_SKETCH_DIMENSIONS;
 }
 
+static int
+rotation_rounds(int padded)
+{
+	if (padded <= SMALLEST_DIMENSIONS)
+		return MOST_ROTATION_ROUNDS;
+	if (padded < SMALL_DIMENSIONS || padded > ANNOY_MAX_SKETCH_DIMENSIONS)
+		return MORE_ROTATION_ROUNDS;
+	return ROTATION_ROUNDS;
+}
+
 static size_t
 plans_size(int padded)
 {
-	return (size_t) ANNOY_ROTATION_ROUNDS * padded * sizeof(uint16_t);
+	return (size_t) rotation_rounds(padded) * (padded / ANNOY_RUN) *
+		sizeof(AnnoyRunPlan);
 }
 
 /* The plans, and room to rotate the centre once, in which it then stays. */
@@ -82,7 +74,7 @@ AnnoySketcherMemory(int dimensions)
 		(size_t) AnnoySketchScratch(dimensions) * sizeof(float);
 }
 
-/* Input and output of a permutation. */
+/* Input and output of a round. */
 int
 AnnoySketchScratch(int dimensions)
 {
@@ -99,71 +91,120 @@ largest_power_of_two(int n)
 	return power;
 }
 
-/* Random permutation with random signs, in the form of permute_signed. */
-static void
-make_plan(uint16_t *plan, int n, AnnoyRandom *random)
+static bool
+have_common_divisor(int a, int b)
 {
+	while (b != 0)
+	{
+		int			rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a > 1;
+}
+
+/*
+ * Where the runs of one round come from, and their random signs.
+ *
+ * Runs move as wholes, which costs no more than reading them; single elements
+ * would have to be gathered, which takes three times as long as everything
+ * else.  The transform and its signs mix elements; what the moves have to see
+ * to is that blocks mix with each other, evenly.  Steps of the golden section
+ * deal the runs of every block out to all blocks of the next round, in
+ * proportion to their size more exactly than chance would.  The last run may
+ * have been a block of its own; it goes to the largest block, to a random
+ * place, which fixes the others'.
+ *
+ * The random exchanges inside runs are needed as well.  A vector with few runs
+ * that are not zero becomes one whose runs are all alike, some of 16 places
+ * large and some small in all of them.  Transforms would keep that: the energy
+ * of a run is the sum over the places, and varies more the fewer places there
+ * are that matter (test_sketch: 40 percent more where dimensions are cut).
+ */
+static void
+make_plan(AnnoyRunPlan *plan, int padded, AnnoyRandom *random)
+{
+	int			runs = padded / ANNOY_RUN;
+	int			largest = largest_power_of_two(padded) / ANNOY_RUN;
+	int			step = (int) (GOLDEN_SHARE * runs);
+	int			place = (int) AnnoyRandomBelow(random, (uint32_t) largest);
+	int			source = runs - 1;
 	int			i;
 
-	for (i = 0; i < n; i++)
-		plan[i] = (uint16_t) i;
+	if (step == 0)
+		step = 1;
+	while (have_common_divisor(runs, step))
+		step++;
 
-	for (i = n - 1; i > 0; i--)
+	for (i = 0; i < runs; i++)
 	{
-		uint32_t	j = AnnoyRandomBelow(random, (uint32_t) i + 1);
-		uint16_t	index = plan[i];
+		uint64_t	bits = AnnoyNextRandom(random);
 
-		plan[i] = plan[j];
-		plan[j] = index;
+		plan[place].from = (uint16_t) ((uint64_t) source * ANNOY_RUN +
+									   (bits >> 32) % ANNOY_RUN);
+		plan[place].signs = (uint16_t) (bits >> 48);
+		place = (place + 1) % runs;
+		source = (source + step) % runs;
 	}
+}
 
-	for (i = 0; i < n; i++)
-		plan[i] |= (uint16_t) (AnnoyNextRandom(random) >> 63 << 15);
+/* Brings a transform of "block" numbers back to the length it had. */
+static float
+block_scale(int block)
+{
+	/* 1 / sqrt(16 * 4^k), exactly, and 1 / sqrt(32 * 4^k) */
+	float		scale = 0.25f;
+
+	for (; block >= 4 * SKETCH_UNIT; block /= 4)
+		scale *= 0.5f;
+	return block > SKETCH_UNIT ? scale * 0.70710678118654752f : scale;
+}
+
+/* The half of scratch that the last round does not read. */
+static float *
+rotated_half(const AnnoySketcher *sketcher, float *scratch)
+{
+	return sketcher->rounds % 2 == 1 ? scratch + sketcher->padded : scratch;
 }
 
 /*
  * Rotates the p floats at the beginning of scratch (2p floats) and writes the
- * first s of the result, scaled, to out, which may be scratch itself.
+ * first s of the result to out: somewhere else, or where rotated_half says.
  *
- * One round: a signed permutation, then a Walsh-Hadamard transform of each
- * block of the binary decomposition of p, the largest first.  A transform of b
- * numbers makes them sqrt(b) times as long; the smaller blocks are brought to
- * the growth of the largest, so that one factor at the end does for all.  The
- * permutation is what mixes the blocks: every coordinate takes part in every
- * round, and after the last one any s coordinates hold an even share.
+ * One round: runs of 16 move and change signs, then a Walsh-Hadamard transform
+ * of each block of the binary decomposition of p, the largest first.  Every
+ * coordinate takes part in every round, and after the last one any s
+ * coordinates hold an even share.
  */
 static void
 rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 {
 	int			padded = sketcher->padded;
 	int			s = sketcher->sketch_dimensions;
-	int			largest = largest_power_of_two(padded);
 	float	   *in = scratch;
 	float	   *rotated = scratch + padded;
 	int			round;
-	int			i;
 
-	for (round = 0; round < ANNOY_ROTATION_ROUNDS; round++)
+	for (round = 0; round < sketcher->rounds; round++)
 	{
-		/* nobody looks at what is cut away */
-		int			end = round == ANNOY_ROTATION_ROUNDS - 1 ? s : padded;
+		const AnnoyRunPlan *plan = sketcher->plan[round];
+		bool		last = round == sketcher->rounds - 1;
+		float		scale = last ? sketcher->cut_scale : 1.0f;
+		int			end = last ? s : padded;	/* the rest is cut away */
 		int			start = 0;
 		float	   *swap;
 
+		/* where dimensions are cut, the last block may be larger than out */
+		if (last && s == padded)
+			rotated = out;
 		while (start < end)
 		{
 			int			block = largest_power_of_two(padded - start);
 
-			annoy_kernels.permute_signed(block, sketcher->plan[round] + start,
-										 in, rotated + start);
-			annoy_kernels.walsh_hadamard(block, rotated + start);
-			if (block < largest)
-			{
-				float		growth = (float) sqrt((double) largest / block);
-
-				for (i = start; i < start + block; i++)
-					rotated[i] *= growth;
-			}
+			annoy_kernels.rotate_block(block, plan + start / ANNOY_RUN, in,
+									   scale * block_scale(block),
+									   rotated + start);
 			start += block;
 		}
 
@@ -172,8 +213,8 @@ rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 		rotated = swap;
 	}
 
-	for (i = 0; i < s; i++)
-		out[i] = sketcher->rotation_scale * in[i];
+	if (in != out)
+		memcpy(out, in, (size_t) s * sizeof(float));
 }
 
 /* Pads d floats at the beginning of scratch with zeros up to p. */
@@ -194,10 +235,9 @@ AnnoyMoveSketcher(AnnoySketcher *sketcher, ptrdiff_t moved)
 	if (sketcher->rotated_centre != NULL)
 		sketcher->rotated_centre =
 			(const float *) ((const char *) sketcher->rotated_centre + moved);
-	for (round = 0; round < ANNOY_ROTATION_ROUNDS; round++)
-		if (sketcher->plan[round] != NULL)
-			sketcher->plan[round] =
-				(uint16_t *) ((char *) sketcher->plan[round] + moved);
+	for (round = 0; round < sketcher->rounds; round++)
+		sketcher->plan[round] =
+			(AnnoyRunPlan *) ((char *) sketcher->plan[round] + moved);
 }
 
 void
@@ -207,86 +247,55 @@ AnnoyInitSketcher(AnnoySketcher *sketcher, void *memory, AnnoyMetric metric,
 {
 	int			padded = pad_dimensions(dimensions);
 	int			s = AnnoySketchDimensions(dimensions);
-	uint16_t   *plan = memory;
-	double		growth = 1.0;
+	AnnoyRunPlan *plan = memory;
 	int			round;
 
 	sketcher->metric = metric;
 	sketcher->dimensions = dimensions;
 	sketcher->padded = padded;
+	sketcher->rounds = rotation_rounds(padded);
 	sketcher->sketch_dimensions = s;
 	sketcher->max_norm = max_norm;
 	sketcher->centre = centre;
 	sketcher->rotated_centre = NULL;
 
-	for (round = 0; round < ANNOY_ROTATION_ROUNDS; round++)
+	for (round = 0; round < sketcher->rounds; round++)
 	{
 		AnnoyRandom random;
 
 		AnnoySeedRandom(&random, AnnoyHash(seed, (uint64_t) round));
 		make_plan(plan, padded, &random);
 		sketcher->plan[round] = plan;
-		plan += padded;
-		growth *= sqrt((double) largest_power_of_two(padded));
+		plan += padded / ANNOY_RUN;
 	}
-	sketcher->rotation_scale = (float) (sqrt((double) padded / s) / growth);
+	sketcher->cut_scale = (float) sqrt((double) padded / s);
 
 	if (centre != NULL)
 	{
-		float	   *rotated = (float *) ((char *) memory + plans_size(padded));
+		float	   *scratch = (float *) ((char *) memory + plans_size(padded));
+		float	   *rotated = rotated_half(sketcher, scratch);
 
-		memcpy(rotated, centre, (size_t) dimensions * sizeof(float));
-		pad_with_zeros(sketcher, rotated);
-		rotate(sketcher, rotated, rotated);
+		memcpy(scratch, centre, (size_t) dimensions * sizeof(float));
+		pad_with_zeros(sketcher, scratch);
+		rotate(sketcher, scratch, rotated);
 		sketcher->rotated_centre = rotated;
 	}
 }
 
 /*
- * Euclidean norm in double, where no sum of squares of floats overflows or
- * vanishes.  Not finite if an element is not.
+ * Norm of a vector, in double, where no sum of squares of floats overflows or
+ * vanishes; and the factor that brings the vector to the sketches' space (in
+ * double as well: for the smallest vectors it is beyond float).  False if the
+ * vector has no direction, as one with an infinite or undefined element, from
+ * which the operators' distances are no numbers.
  */
-static double
-vector_norm(int n, const float *vector)
+static bool
+measure_vector(const AnnoySketcher *sketcher, const float *vector,
+			   double *norm, double *factor, bool *unbounded)
 {
-	double		sum[NORM_LANES] = {0};
-	int			i;
-	int			j;
-
-	for (i = 0; i + NORM_LANES <= n; i += NORM_LANES)
-		for (j = 0; j < NORM_LANES; j++)
-			sum[j] += (double) vector[i + j] * (double) vector[i + j];
-	for (j = 0; i + j < n; j++)
-		sum[j] += (double) vector[i + j] * (double) vector[i + j];
-
-	return sqrt(((sum[0] + sum[4]) + (sum[2] + sum[6])) +
-				((sum[1] + sum[5]) + (sum[3] + sum[7])));
-}
-
-/*
- * A factor is applied in double: for the smallest vectors it is beyond float.
- */
-static void
-scale_vector(int n, const float *vector, double factor, float *out)
-{
-	int			i;
-
-	for (i = 0; i < n; i++)
-		out[i] = (float) ((double) vector[i] * factor);
-}
-
-/*
- * A vector with an infinite or undefined element has no direction either; the
- * operators' distances from it are no numbers.
- */
-bool
-AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
-					 float *out, double *norm, bool *unbounded)
-{
-	int			dimensions = sketcher->dimensions;
-
-	*norm = vector_norm(dimensions, vector);
+	*norm = sqrt(annoy_kernels.square_sum(sketcher->dimensions, vector));
 	*unbounded = false;
+	*factor = 1.0;
 	if (!isfinite(*norm))
 		return false;
 
@@ -294,30 +303,41 @@ AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
 	{
 		if (*norm == 0.0)
 			return false;
-		scale_vector(dimensions, vector, 1.0 / *norm, out);
+		*factor = 1.0 / *norm;
 	}
 	else if (*norm > ANNOY_NORM_LIMIT)
 	{
 		*unbounded = true;
-		scale_vector(dimensions, vector, ANNOY_NORM_LIMIT / *norm, out);
+		*factor = ANNOY_NORM_LIMIT / *norm;
 	}
-	else
-		memcpy(out, vector, (size_t) dimensions * sizeof(float));
 
 	return true;
 }
 
-/* Centres, pads and rotates the d floats at the beginning of scratch. */
-static void
-finish_sketch(const AnnoySketcher *sketcher, float *scratch, float *sketch)
+bool
+AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
+					 float *out, double *norm, bool *unbounded)
 {
-	if (sketcher->centre != NULL)
-	{
-		int			i;
+	int			dimensions = sketcher->dimensions;
+	double		factor;
 
-		for (i = 0; i < sketcher->dimensions; i++)
-			scratch[i] -= sketcher->centre[i];
-	}
+	if (!measure_vector(sketcher, vector, norm, &factor, unbounded))
+		return false;
+
+	if (factor == 1.0)
+		memcpy(out, vector, (size_t) dimensions * sizeof(float));
+	else
+		annoy_kernels.scale_and_centre(dimensions, vector, factor, NULL, out);
+	return true;
+}
+
+/* Scales, centres, pads and rotates. */
+static void
+finish_sketch(const AnnoySketcher *sketcher, const float *vector,
+			  double factor, float *scratch, float *sketch)
+{
+	annoy_kernels.scale_and_centre(sketcher->dimensions, vector, factor,
+								   sketcher->centre, scratch);
 	pad_with_zeros(sketcher, scratch);
 	rotate(sketcher, scratch, sketch);
 }
@@ -327,8 +347,9 @@ AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 				float *scratch, float *sketch, float *extra, bool *unbounded)
 {
 	double		norm;
+	double		factor;
 
-	if (!AnnoyTransformVector(sketcher, vector, scratch, &norm, unbounded))
+	if (!measure_vector(sketcher, vector, &norm, &factor, unbounded))
 		return false;
 
 	*extra = 0.0f;
@@ -340,30 +361,54 @@ AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 			*extra = (float) sqrt(max_norm * max_norm - norm * norm);
 	}
 
-	finish_sketch(sketcher, scratch, sketch);
+	finish_sketch(sketcher, vector, factor, scratch, sketch);
 	return true;
 }
 
-/* Largest absolute value; n a multiple of SKETCH_UNIT. */
-static float
-largest_element(int n, const float *x)
+bool
+AnnoyMakeQuerySketch(const AnnoySketcher *sketcher, const float *vector,
+					 float *scratch, float *sketch, double *norm,
+					 double *scaled, bool *unbounded)
 {
-	float		largest[SUM_LANES] = {0};
-	int			i;
-	int			j;
+	double		factor;
 
-	for (i = 0; i < n; i += SUM_LANES)
-		for (j = 0; j < SUM_LANES; j++)
-		{
-			float		size = fabsf(x[i + j]);
+	if (!measure_vector(sketcher, vector, norm, &factor, unbounded))
+		return false;
 
-			largest[j] = size > largest[j] ? size : largest[j];
-		}
-	for (j = 1; j < SUM_LANES; j++)
-		if (largest[j] > largest[0])
-			largest[0] = largest[j];
+	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
+		factor = *norm > 0.0 && sketcher->max_norm > 0.0f ?
+			(double) sketcher->max_norm / *norm : 1.0;
+	*scaled = factor;
 
-	return largest[0];
+	finish_sketch(sketcher, vector, factor, scratch, sketch);
+	return true;
+}
+
+float
+AnnoyQuantiseSketchSquares(int s, const float *sketch, int16_t *quantised,
+						   int64_t *squares)
+{
+	float		largest = annoy_kernels.largest_absolute(s, sketch);
+
+	if (!(largest >= ANNOY_SMALLEST_QUANTISED))
+	{
+		memset(quantised, 0, (size_t) s * sizeof(int16_t));
+		*squares = 0;
+		return 0.0f;
+	}
+
+	*squares = annoy_kernels.quantise(s, sketch,
+									  ANNOY_QUANTISED_MAX / largest,
+									  quantised);
+	return largest / ANNOY_QUANTISED_MAX;
+}
+
+float
+AnnoyQuantiseSketch(int s, const float *sketch, int16_t *quantised)
+{
+	int64_t		squares;
+
+	return AnnoyQuantiseSketchSquares(s, sketch, quantised, &squares);
 }
 
 /* Nearest integer, halves away from zero, whatever the rounding mode. */
@@ -374,33 +419,13 @@ round_to_nearest(float x)
 }
 
 float
-AnnoyQuantiseSketch(int s, const float *sketch, int16_t *quantised)
-{
-	float		largest = largest_element(s, sketch);
-	float		inverse;
-	int			i;
-
-	if (!(largest >= QUANTISED_FLOOR))
-	{
-		memset(quantised, 0, (size_t) s * sizeof(int16_t));
-		return 0.0f;
-	}
-
-	inverse = ANNOY_QUANTISED_MAX / largest;
-	for (i = 0; i < s; i++)
-		quantised[i] = (int16_t) round_to_nearest(sketch[i] * inverse);
-
-	return largest / ANNOY_QUANTISED_MAX;
-}
-
-float
 AnnoyQuantiseDirection(int s, const float *direction, int8_t *quantised)
 {
-	float		largest = largest_element(s, direction);
+	float		largest = annoy_kernels.largest_absolute(s, direction);
 	float		inverse;
 	int			i;
 
-	if (!(largest >= QUANTISED_FLOOR))
+	if (!(largest >= ANNOY_SMALLEST_QUANTISED))
 	{
 		memset(quantised, 0, (size_t) s * sizeof(int8_t));
 		return 0.0f;
@@ -425,108 +450,19 @@ AnnoyQuantisedNorm(int s, const int8_t *quantised)
 	return sum;
 }
 
-/* Sums over the coordinates of a residual o - c with signs s. */
-typedef struct ResidualSums
-{
-	float		squares;		/* |o - c|^2 */
-	float		sizes;			/* <s, o - c> */
-	float		centroid;		/* <s, c> */
-} ResidualSums;
-
-/* Sum of lanes by halves. */
-static float
-add_lanes(float *lane)
-{
-	int			half;
-	int			j;
-
-	for (half = SUM_LANES / 2; half > 0; half /= 2)
-		for (j = 0; j < half; j++)
-			lane[j] += lane[j + half];
-
-	return lane[0];
-}
-
-/* Packs 8 flags, 0 or 1, into a byte, the first into its lowest bit. */
-static inline uint8_t
-pack_flags(const uint8_t *flag)
-{
-	return (uint8_t) (flag[0] | flag[1] << 1 | flag[2] << 2 | flag[3] << 3 |
-					  flag[4] << 4 | flag[5] << 5 | flag[6] << 6 |
-					  flag[7] << 7);
-}
-
-static void
-sum_residual(int s, const float *sketch, const int8_t *centroid, float scale,
-			 uint8_t *code, ResidualSums *sums)
-{
-	float		squares[SUM_LANES] = {0};
-	float		sizes[SUM_LANES] = {0};
-	float		signed_centroid[SUM_LANES] = {0};
-	int			i;
-	int			j;
-
-	for (i = 0; i < s; i += SUM_LANES)
-	{
-		uint8_t		positive[SUM_LANES];
-
-		for (j = 0; j < SUM_LANES; j++)
-		{
-			float		c = scale * (float) centroid[i + j];
-			float		residual = sketch[i + j] - c;
-
-			squares[j] += residual * residual;
-			sizes[j] += fabsf(residual);
-			signed_centroid[j] += residual >= 0.0f ? c : -c;
-			positive[j] = residual >= 0.0f;
-		}
-		code[i / 8] = pack_flags(positive);
-		code[i / 8 + 1] = pack_flags(positive + 8);
-	}
-
-	sums->squares = add_lanes(squares);
-	sums->sizes = add_lanes(sizes);
-	sums->centroid = add_lanes(signed_centroid);
-}
-
 /*
- * r^2 - |o|^2 - 2 <o, m> = <c, c - 2o> - 2 <o, m>, m the rotated centre:
- * summed in the second form, which cancels less.
+ * For inner products f2 has r^2 - |o|^2 - 2 <o, m> = <c, c - 2o> - 2 <o, m>, m
+ * the rotated centre: summed in the second form, which cancels less.
  */
-static float
-sum_product_terms(const AnnoySketcher *sketcher, const float *sketch,
-				  const int8_t *centroid, float scale)
-{
-	int			s = sketcher->sketch_dimensions;
-	const float *centre = sketcher->rotated_centre;
-	float		sum[SUM_LANES] = {0};
-	int			i;
-	int			j;
-
-	for (i = 0; i < s; i += SUM_LANES)
-		for (j = 0; j < SUM_LANES; j++)
-		{
-			float		c = scale * (float) centroid[i + j];
-
-			sum[j] += c * (c - 2.0f * sketch[i + j]);
-		}
-	if (centre != NULL)
-		for (i = 0; i < s; i += SUM_LANES)
-			for (j = 0; j < SUM_LANES; j++)
-				sum[j] -= 2.0f * sketch[i + j] * centre[i + j];
-
-	return add_lanes(sum);
-}
-
 void
 AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 				bool unbounded, const int8_t *centroid, float scale,
 				uint8_t *code, float *f1, float *f2)
 {
-	ResidualSums sums;
+	int			s = sketcher->sketch_dimensions;
+	float		sums[3];		/* |o - c|^2, <signs, o - c>, <signs, c> */
 
-	sum_residual(sketcher->sketch_dimensions, sketch, centroid, scale, code,
-				 &sums);
+	annoy_kernels.encode(s, sketch, centroid, scale, code, sums);
 
 	if (unbounded)
 	{
@@ -536,424 +472,11 @@ AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 	}
 
 	/* squares of the smallest residuals vanish; they are as good as none */
-	*f1 = sums.squares > 0.0f ? 2.0f * (sums.squares / sums.sizes) : 0.0f;
-	*f2 = *f1 * sums.centroid;
+	*f1 = sums[0] > 0.0f ? 2.0f * (sums[0] / sums[1]) : 0.0f;
+	*f2 = *f1 * sums[2];
 	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
-		*f2 += sum_product_terms(sketcher, sketch, centroid, scale);
+		*f2 += annoy_kernels.product_terms(s, sketch, centroid, scale,
+										   sketcher->rotated_centre);
 	else
-		*f2 += sums.squares;
-}
-
-/* 64-byte aligned size of a part of the query's memory. */
-static size_t
-align_part(size_t size)
-{
-	return (size + 63) / 64 * 64;
-}
-
-/* One byte for each of 16 patterns of each group of 4 dimensions. */
-static size_t
-table_size(int s)
-{
-	return (size_t) s / 4 * 16;
-}
-
-size_t
-AnnoyQueryMemory(int dimensions)
-{
-	int			s = AnnoySketchDimensions(dimensions);
-
-	return align_part(table_size(s)) + align_part(s * sizeof(float)) +
-		align_part(s * sizeof(int16_t));
-}
-
-/* The largest range of a group's sums, and (return) the sum of all sizes. */
-static double
-measure_groups(int s, const float *sketch, float *largest_range)
-{
-	double		total = 0.0;
-	int			i;
-
-	*largest_range = 0.0f;
-	for (i = 0; i < s; i += 4)
-	{
-		float		sum = fabsf(sketch[i]) + fabsf(sketch[i + 1]) +
-			fabsf(sketch[i + 2]) + fabsf(sketch[i + 3]);
-
-		total += sum;
-		if (2.0f * sum > *largest_range)
-			*largest_range = 2.0f * sum;
-	}
-
-	return total;
-}
-
-/*
- * The table: for each group of 4 dimensions and each pattern of signs the sum
- * of +-q, less the group's smallest, in steps of delta, rounded.
- */
-static void
-fill_table(int s, const float *sketch, float inverse_delta, uint8_t *table)
-{
-	int			rows = s / 8;
-	int			group;
-	int			pattern;
-	int			i;
-
-	for (group = 0; group < s / 4; group++)
-	{
-		const float *q = sketch + 4 * group;
-		uint8_t    *entry = table + 16 * (group / 2 + group % 2 * rows);
-		float		low[4];		/* sums of the first two dimensions */
-		float		high[4];
-		float		gain[4][2]; /* of a cleared, of a set bit */
-		float		sum[16];
-
-		for (i = 0; i < 4; i++)
-		{
-			gain[i][0] = q[i] < 0.0f ? -2.0f * q[i] : 0.0f;
-			gain[i][1] = q[i] > 0.0f ? 2.0f * q[i] : 0.0f;
-		}
-		for (i = 0; i < 4; i++)
-		{
-			low[i] = gain[0][i & 1] + gain[1][i >> 1];
-			high[i] = gain[2][i & 1] + gain[3][i >> 1];
-		}
-		for (pattern = 0; pattern < 16; pattern++)
-			sum[pattern] = low[pattern & 3] + high[pattern >> 2];
-		for (pattern = 0; pattern < 16; pattern++)
-			entry[pattern] = (uint8_t) (int) (sum[pattern] * inverse_delta +
-											  0.5f);
-	}
-}
-
-/*
- * What a code's sum may be off by: every entry is rounded by up to half a
- * step, evenly distributed, so with a variance of delta^2 / 12.  The slack
- * makes the product larger and thereby the lower bound lower.
- */
-static void
-make_table(AnnoyQuery *query, uint8_t *table, int s)
-{
-	AnnoyRankParameters *rank = &query->rank;
-	float		range;
-	double		total = measure_groups(s, query->sketch, &range);
-
-	rank->table = table;
-	rank->rows = s / 8;
-
-	if (!(range >= QUANTISED_FLOOR) || !isfinite(query->epsilon))
-	{
-		/* no steps at all: the largest possible product for every code */
-		memset(table, 0, table_size(s));
-		rank->delta = 0.0f;
-		rank->bias = isfinite(query->epsilon) ? (float) total : 0.0f;
-		return;
-	}
-
-	rank->delta = range / TABLE_MAX;
-	rank->bias = (float) (query->epsilon * rank->delta * sqrt(s / 4 / 12.0) -
-						  total);
-	fill_table(s, query->sketch, TABLE_MAX / range, table);
-}
-
-/*
- * Scales an inner-product query to norm M, which brings it among the items:
- * estimates are then as good for a short query as for a long one, and the walk
- * sees the geometry of Neyshabur & Srebro.
- */
-static void
-scale_query(AnnoyQuery *query, const AnnoySketcher *sketcher,
-			const float *vector, double norm, float *out)
-{
-	double		max_norm = sketcher->max_norm;
-	double		offset = 0.0;
-	int			i;
-
-	query->walk_factor = norm > 0.0 && max_norm > 0.0 ? max_norm / norm : 1.0;
-	scale_vector(sketcher->dimensions, vector, query->walk_factor, out);
-	query->scaled_norm = (float) (norm * query->walk_factor);
-
-	if (sketcher->centre != NULL)
-		for (i = 0; i < sketcher->dimensions; i++)
-			offset += (double) sketcher->centre[i] * (double) vector[i];
-	query->offset = offset;
-
-	if (max_norm < NORM_FLOOR)
-		query->unbounded = true;
-}
-
-/*
- * Quantises the sketch and puts in its place what that means, so that walks,
- * centroids and table all speak of the same point: the estimate's parts fit
- * together to the last bits, and only the distance between that point and the
- * true one has to be allowed for.
- */
-static void
-quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher)
-{
-	int			s = sketcher->sketch_dimensions;
-	double		norm[SUM_LANES] = {0};
-	double		error[SUM_LANES] = {0};
-	int			i;
-	int			j;
-
-	query->scale = AnnoyQuantiseSketch(s, query->sketch, query->quantised);
-	for (i = 0; i < s; i += SUM_LANES)
-		for (j = 0; j < SUM_LANES; j++)
-		{
-			float		value = query->scale * (float) query->quantised[i + j];
-			double		difference = (double) query->sketch[i + j] -
-				(double) value;
-
-			query->sketch[i + j] = value;
-			norm[j] += (double) value * (double) value;
-			error[j] += difference * difference;
-		}
-	for (j = 1; j < SUM_LANES; j++)
-	{
-		norm[0] += norm[j];
-		error[0] += error[j];
-	}
-	query->norm_squared = (float) norm[0];
-
-	/*
-	 * Distances: the triangle inequality, twice, for the items' sketches may
-	 * have been quantised likewise.  Inner products: the error of a product
-	 * is the error's part along the other vector, of norm up to 2M or so
-	 * (scale / sqrt(12) times that norm is its standard deviation); again of
-	 * both.
-	 */
-	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
-		query->rounding = 2.0f * sketcher->max_norm * query->scale;
-	else
-		query->rounding = 2.0f * (float) sqrt(error[0]);
-}
-
-void
-AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
-			   const float *vector, float *scratch, float epsilon)
-{
-	int			s = sketcher->sketch_dimensions;
-	uint8_t    *table = memory;
-	char	   *next = (char *) memory + align_part(table_size(s));
-	double		norm;
-
-	memset(query, 0, sizeof(*query));
-	query->sketch = (float *) next;
-	query->quantised = (int16_t *) (next + align_part(s * sizeof(float)));
-	query->epsilon = epsilon;
-	query->walk_factor = 1.0;
-	query->rank.linear = sketcher->metric == ANNOY_METRIC_INNER_PRODUCT;
-
-	if (AnnoyTransformVector(sketcher, vector, scratch, &norm,
-							 &query->unbounded))
-	{
-		if (query->rank.linear)
-			scale_query(query, sketcher, vector, norm, scratch);
-		finish_sketch(sketcher, scratch, query->sketch);
-	}
-	else
-	{
-		/* harmless numbers, should anybody look */
-		query->undefined = true;
-		memset(query->sketch, 0, s * sizeof(float));
-	}
-
-	quantise_query(query, sketcher);
-	make_table(query, table, s);
-}
-
-/* Inner product of the query and an int8 vector, both dequantised. */
-static double
-query_product(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-			  const int8_t *vector, float scale)
-{
-	int32_t		product;
-
-	product = annoy_kernels.dot_quantised(sketcher->sketch_dimensions, vector,
-										  query->quantised);
-	return (double) scale * (double) query->scale * (double) product;
-}
-
-float
-AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-					  const int8_t *centroid, float scale, float norm_squared,
-					  float extra)
-{
-	double		product = query_product(sketcher, query, centroid, scale);
-	double		distance;
-
-	distance = (double) query->norm_squared - 2.0 * product +
-		(double) norm_squared +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
-}
-
-/*
- * Rounded as AnnoyItemMargin does, so that an item asked for as a query goes
- * where the item went.
- */
-float
-AnnoyQueryMargin(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-				 const int8_t *normal, float scale, float extra_weight,
-				 float offset)
-{
-	float		margin = (float) query_product(sketcher, query, normal, scale);
-
-	return margin + extra_weight * query->extra - offset;
-}
-
-void
-AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
-				   const AnnoySketcher *sketcher, const float *sketch,
-				   float extra)
-{
-	int			s = sketcher->sketch_dimensions;
-	double		norm[SUM_LANES] = {0};
-	int			i;
-	int			j;
-
-	memset(query, 0, sizeof(*query));
-	query->quantised = quantised;
-	query->walk_factor = 1.0;
-	query->extra = extra;
-	query->scale = AnnoyQuantiseSketch(s, sketch, quantised);
-	for (i = 0; i < s; i += SUM_LANES)
-		for (j = 0; j < SUM_LANES; j++)
-		{
-			float		value = query->scale * (float) quantised[i + j];
-
-			norm[j] += (double) value * (double) value;
-		}
-	for (j = 1; j < SUM_LANES; j++)
-		norm[0] += norm[j];
-	query->norm_squared = (float) norm[0];
-}
-
-static bool
-bounds_mean_nothing(const AnnoyQuery *query)
-{
-	return query->undefined || query->unbounded || !isfinite(query->epsilon);
-}
-
-/* Standard deviation of a squared distance of sketches in units of itself,
- * divided by sqrt(2): what cutting dimensions away costs. */
-static double
-cut_deviation(const AnnoySketcher *sketcher)
-{
-	int			s = sketcher->sketch_dimensions;
-	int			p = sketcher->padded;
-
-	return s < p ? sqrt(1.0 / s - 1.0 / p) : 0.0;
-}
-
-/*
- * Base and width of the linear form.  The estimate of -2 <o, q + m> errs by
- * the signs' part across the residual, times |q - c|; and where dimensions are
- * cut away, <o - c, q + m> and <c, q + m> err by the product of the norms
- * times cut_deviation, the first of which is here in units of f1.
- */
-static void
-begin_linear_leaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
-				  double product, double norm_squared, double distance)
-{
-	double		cut = cut_deviation(sketcher);
-	double		scaled_norm = query->scaled_norm;
-	double		base = norm_squared - 2.0 * product;
-	double		variance = ESTIMATE_VARIANCE * distance;
-
-	if (cut > 0.0)
-	{
-		base -= 2.0 * query->epsilon * scaled_norm * sqrt(norm_squared) * cut;
-		variance += SIGNS_ALONG_RESIDUAL * scaled_norm * scaled_norm *
-			cut * cut * sketcher->sketch_dimensions;
-	}
-
-	query->rank.base = (float) base;
-	query->rank.width = (float) (query->epsilon * sqrt(variance));
-}
-
-void
-AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
-			   const int8_t *centroid, float scale, float norm_squared,
-			   float threshold)
-{
-	AnnoyRankParameters *rank = &query->rank;
-	double		product;
-	double		distance;
-
-	rank->threshold = threshold;
-
-	if (bounds_mean_nothing(query))
-	{
-		/* an estimate that no f2 brings above zero; then 0 or itself */
-		rank->base = -FLT_MAX;
-		rank->delta = rank->bias = rank->width = 0.0f;
-		return;
-	}
-
-	product = query_product(sketcher, query, centroid, scale);
-	distance = (double) query->norm_squared - 2.0 * product +
-		(double) norm_squared;
-	if (distance < 0.0)
-		distance = 0.0;
-
-	if (rank->linear)
-		begin_linear_leaf(sketcher, query, product, norm_squared, distance);
-	else
-	{
-		rank->base = (float) distance;
-		/* half: see the quadratic equation in kernel.h */
-		rank->width = 0.5f * ESTIMATE_DEVIATION * query->epsilon;
-	}
-}
-
-/* Lower bound of a Euclidean distance before it was cut and rounded. */
-static double
-euclidean_bound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-				float lower)
-{
-	double		cut = cut_deviation(sketcher);
-	double		bound = lower > 0.0f ? sqrt((double) lower) : 0.0;
-
-	if (cut > 0.0)
-		bound /= sqrt(1.0 + query->epsilon * sqrt(2.0) * cut);
-	bound = (bound - query->rounding) * (1.0 - FLOAT_ALLOWANCE);
-	return bound > 0.0 ? bound : 0.0;
-}
-
-double
-AnnoyBoundToDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-					 float lower)
-{
-	double		bound;
-
-	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
-	{
-		/* no code's estimate comes near the end of the floats */
-		if (bounds_mean_nothing(query) || lower < -0.5f * FLT_MAX)
-			return -INFINITY;
-		return (0.5 * (double) lower - query->rounding) / query->walk_factor -
-			query->offset;
-	}
-
-	if (bounds_mean_nothing(query))
-		return 0.0;
-
-	bound = euclidean_bound(sketcher, query, lower);
-	switch (sketcher->metric)
-	{
-		case ANNOY_METRIC_L2:
-		case ANNOY_METRIC_L1:
-			return bound;
-		case ANNOY_METRIC_HAMMING:
-			return bound * bound;
-		case ANNOY_METRIC_COSINE:
-			bound = 0.5 * bound * bound - FLOAT_ALLOWANCE;
-			return bound > 0.0 ? bound : 0.0;
-		default:
-			return 0.0;
-	}
+		*f2 += sums[0];
 }

@@ -44,6 +44,9 @@ typedef enum AnnoyMetric
 /* Quantised sketches use 14 bits: 127 * 8191 * 1536 < 2^31. */
 #define ANNOY_QUANTISED_MAX 8191
 
+/* Below this a largest element would have no usable reciprocal in float. */
+#define ANNOY_SMALLEST_QUANTISED 1.0e-30f
+
 /*
  * Norms beyond this are scaled down to it before they are sketched, so that
  * squares and sums stay finite in float; such an item is "unbounded": its
@@ -51,11 +54,8 @@ typedef enum AnnoyMetric
  */
 #define ANNOY_NORM_LIMIT 1.0e15f
 
-/*
- * Measured (test_sketch): two rounds leave sparse vectors uneven where
- * dimensions are cut, three are as even as a random rotation.
- */
-#define ANNOY_ROTATION_ROUNDS 3
+/* Rounds of a rotation; see sketch.c. */
+#define ANNOY_MAX_ROTATION_ROUNDS 5
 
 /* Transform of one index.  Filled by AnnoyInitSketcher in caller's memory. */
 typedef struct AnnoySketcher
@@ -67,10 +67,9 @@ typedef struct AnnoySketcher
 	float		max_norm;		/* M, inner product only */
 	const float *centre;		/* float[d], or NULL for the origin */
 	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
-	uint16_t   *plan[ANNOY_ROTATION_ROUNDS];	/* signed permutations [p] */
-	float		rotation_scale; /* undoes the growth of the unnormalised
-								 * transforms of the largest block; includes
-								 * sqrt(p / s) */
+	int			rounds;			/* of the rotation */
+	AnnoyRunPlan *plan[ANNOY_MAX_ROTATION_ROUNDS];	/* [p / ANNOY_RUN] each */
+	float		cut_scale;		/* sqrt(p / s) */
 } AnnoySketcher;
 
 extern int	AnnoySketchDimensions(int dimensions);
@@ -117,12 +116,25 @@ extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							bool *unbounded);
 
 /*
+ * The same for a query, which for inner products is scaled to norm M.  *norm:
+ * that of the vector; *factor: what it was scaled by.
+ */
+extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
+								 const float *vector, float *scratch,
+								 float *sketch, double *norm, double *factor,
+								 bool *unbounded);
+
+/*
  * Quantises a sketch to 14 bits for hyperplanes and centroids; returns the
  * scale: sketch[i] is about scale * quantised[i].  An all-zero sketch (or one
  * whose largest element is below 1e-30) has scale 0 and quantised 0.
  */
 extern float AnnoyQuantiseSketch(int s, const float *sketch,
 								 int16_t *quantised);
+
+/* The same, and the sum of squares of quantised[]. */
+extern float AnnoyQuantiseSketchSquares(int s, const float *sketch,
+										int16_t *quantised, int64_t *squares);
 
 /* Same for int8 normals and centroids, range -127 .. 127. */
 extern float AnnoyQuantiseDirection(int s, const float *direction,

@@ -115,17 +115,16 @@ AnnoyMeanSketch(const AnnoySketchSet *set, const int32_t *items, int count,
 	int			s = set->sketch_dimensions;
 	float		share = 1.0f / (float) count;
 	double		extra = 0.0;
-	Point		point = {scratch, 0.0f};
 	int			k;
 	int			i;
 
+	(void) scratch;				/* no longer needed */
 	memset(mean, 0, (size_t) s * sizeof(float));
 	for (k = 0; k < count; k++)
 	{
-		load_item(set, items[k], &point);
-		for (i = 0; i < s; i++)
-			mean[i] += scratch[i];
-		extra += (double) point.extra;
+		annoy_kernels.add_dequantised(s, item_quantised(set, items[k]),
+									  set->scale[items[k]], mean);
+		extra += (double) set->extra[items[k]];
 	}
 
 	for (i = 0; i < s; i++)
@@ -159,10 +158,8 @@ static void
 join_mean(int s, Point *mean, int members, const Point *item)
 {
 	float		share = 1.0f / (float) (members + 1);
-	int			i;
 
-	for (i = 0; i < s; i++)
-		mean->sketch[i] += (item->sketch[i] - mean->sketch[i]) * share;
+	annoy_kernels.join_mean(s, item->sketch, share, mean->sketch);
 	mean->extra += (item->extra - mean->extra) * share;
 }
 

@@ -75,6 +75,7 @@ descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
 	const AnnoySketcher *sketcher = &walk->forest->sketcher;
 	int			s = sketcher->sketch_dimensions;
 	AnnoyChild	child = candidate.child;
+	uint64		steps = 0;
 
 	while (child.kind == ANNOY_PAGE_INNER)
 	{
@@ -84,6 +85,8 @@ descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
 										   BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buffer);
 		int			count = AnnoyPageGetInnerHeader(page)->count;
+
+		int			here = 0;
 
 		walk->pages_read++;
 		if (count > AnnoyInnerCapacity(s))
@@ -97,6 +100,8 @@ descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
 
 			if (child.slot >= count)
 				AnnoyReportCorruption(walk->index, block, "no such node");
+			if (here++ == count)
+				AnnoyReportCorruption(walk->index, block, "links form a cycle");
 			node = AnnoyPageGetNode(page, s, child.slot);
 			margin = AnnoyQueryMargin(sketcher, walk->query, node->normal,
 									  node->scale, node->extra_weight,
@@ -109,6 +114,8 @@ descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
 			child = node->child[side];
 		} while (child.kind == ANNOY_PAGE_INNER && child.block == block);
 		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
+		AnnoyCheckSteps(walk->index, block, ++steps);
 	}
 	if (child.kind != ANNOY_PAGE_DIRECTORY)
 		AnnoyReportCorruption(walk->index, candidate.child.block,
@@ -147,6 +154,7 @@ static void
 open_directory(AnnoyWalk *walk, AnnoyChild child)
 {
 	BlockNumber block = child.block;
+	uint64		steps = 0;
 
 	walk->directories++;
 	for (;;)
@@ -166,6 +174,8 @@ open_directory(AnnoyWalk *walk, AnnoyChild child)
 		if (!BlockNumberIsValid(next))
 			AnnoyReportCorruption(walk->index, block,
 								  "directory version not found");
+		CHECK_FOR_INTERRUPTS();
+		AnnoyCheckSteps(walk->index, block, ++steps);
 		block = next;
 	}
 }
@@ -176,6 +186,8 @@ AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves)
 	while (walk->leaves_known < leaves && walk->nodes.count > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
+		AnnoyCheckSteps(walk->index, walk->nodes.elements[0].child.block,
+						walk->directories);
 		open_directory(walk, descend(walk, AnnoyNode_pop(&walk->nodes)));
 	}
 }

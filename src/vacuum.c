@@ -22,6 +22,7 @@
 #include "access/generic_xlog.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
+#include "postmaster/autovacuum.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "utils/memutils.h"
@@ -32,6 +33,9 @@
 #include "leaf.h"
 #include "meta.h"
 #include "tail.h"
+
+/* Dead items that are always collected before passes 2 and 3. */
+#define LEAST_DEAD (16 * ANNOY_ITEMS_PER_PAGE)
 
 typedef struct VacuumState
 {
@@ -74,11 +78,12 @@ clean_leaf(VacuumState *state, BlockNumber block, ItemPointerData *addresses,
 	int			count;
 	int			dropped = 0;
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	if (!PageIsNew(page) &&
-		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnoyPageOpaqueData)) &&
-		AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_LEAF)
+	/* pages of other kinds need no exclusive lock; kinds do not change */
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (AnnoyGetPageKind(index, buffer) == ANNOY_PAGE_LEAF)
 	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 		AnnoyCheckLeaf(index, page, block, s);
 		count = AnnoyListLeaf(page, s, addresses);
 		for (int i = 0; i < count; i++)
@@ -158,96 +163,115 @@ remove_dead(VacuumState *state)
  */
 
 /*
- * Counts the live items of a locked page and collects the dead ones, those of
- * an interrupted VACUUM included; marks those that were not marked yet.
+ * Looks at the items of a locked page: counts the live ones, collects the dead
+ * ones (those of an interrupted VACUUM included), and notes in marked[] those
+ * that are to be marked; returns how many.  Nothing is changed, so that it can
+ * be done again.
  */
-static void
-mark_dead_items(VacuumState *state, Buffer buffer)
+static int
+find_dead_items(VacuumState *state, Buffer buffer, OffsetNumber *marked,
+				int64 *live, int64 *dead)
 {
 	Relation	index = state->info->index;
-	Page		page = BufferGetPage(buffer);
-	OffsetNumber last = PageGetMaxOffsetNumber(page);
-	OffsetNumber marked[ANNOY_ITEMS_PER_PAGE];
+	OffsetNumber last = PageGetMaxOffsetNumber(BufferGetPage(buffer));
 	int			count = 0;
 
 	if (last > ANNOY_ITEMS_PER_PAGE)
 		AnnoyReportCorruption(index, BufferGetBlockNumber(buffer),
 							  "too many line pointers");
+	*live = 0;
+	*dead = 0;
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
 	{
 		AnnoyItem	item = AnnoyGetItem(index, buffer, offset);
-		bool		dead;
 
 		if (item == NULL || (item->flags & ANNOY_ITEM_CONTINUED))
 			continue;
-		dead = (item->flags & ANNOY_ITEM_DEAD) != 0;
-		if (!dead && state->callback &&
-			state->callback(&item->heap_tid, state->callback_state))
+		if (!(item->flags & ANNOY_ITEM_DEAD))
 		{
-			dead = true;
+			if (state->callback == NULL ||
+				!state->callback(&item->heap_tid, state->callback_state))
+			{
+				(*live)++;
+				continue;
+			}
 			marked[count++] = offset;
-			state->stats->tuples_removed += 1;
 		}
-		if (dead)
-		{
-			ItemPointerSet(&state->dead[state->dead_count],
-						   BufferGetBlockNumber(buffer), offset);
-			state->dead_count++;
-		}
-		else
-			state->stats->num_index_tuples += 1;
+		ItemPointerSet(&state->dead[state->dead_count + *dead],
+					   BufferGetBlockNumber(buffer), offset);
+		(*dead)++;
 	}
+	return count;
+}
+
+/* Pass 1 for an item page, locked by us; it is unlocked here. */
+static void
+vacuum_item_page(VacuumState *state, Buffer buffer)
+{
+	OffsetNumber marked[ANNOY_ITEMS_PER_PAGE];
+	int64		live;
+	int64		dead;
+	int			count = find_dead_items(state, buffer, marked, &live, &dead);
+	Size		room;
 
 	if (count > 0)
 	{
-		GenericXLogState *xlog = GenericXLogStart(index);
-		Page		copy = GenericXLogRegisterBuffer(xlog, buffer, 0);
+		GenericXLogState *xlog;
+		Page		copy;
 
+		/* most pages have nothing to mark and are not locked exclusively */
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		count = find_dead_items(state, buffer, marked, &live, &dead);
+		xlog = GenericXLogStart(state->info->index);
+		copy = GenericXLogRegisterBuffer(xlog, buffer, 0);
 		for (int i = 0; i < count; i++)
 			((AnnoyItem) PageGetItem(copy, PageGetItemId(copy, marked[i])))->flags |=
 				ANNOY_ITEM_DEAD;
 		GenericXLogFinish(xlog);
 	}
+	room = PageGetFreeSpace(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	state->dead_count += dead;
+	state->stats->num_index_tuples += live;
+	state->stats->tuples_removed += count;
+	RecordPageWithFreeSpace(state->info->index, BufferGetBlockNumber(buffer),
+							room);
 }
 
 static void
 vacuum_page(VacuumState *state, BlockNumber block)
 {
 	Relation	index = state->info->index;
-	Buffer		buffer;
-	Page		page;
-	int			kind;
+	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
+											RBM_NORMAL, state->info->strategy);
 	int			left;
 
-	buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL,
-								state->info->strategy);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(buffer);
-	if (PageIsNew(page))
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	switch (AnnoyGetPageKind(index, buffer))
 	{
-		/* of an insert that did not come to its end: item pages take it */
-		RecordPageWithFreeSpace(index, block,
-								BLCKSZ - MAXALIGN(SizeOfPageHeaderData) -
-								sizeof(AnnoyPageOpaqueData));
-		UnlockReleaseBuffer(buffer);
-		return;
+		case 0:
+			/* of an insert that did not come to its end: item pages take it */
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			RecordPageWithFreeSpace(index, block, ANNOY_PAGE_CONTENT);
+			break;
+		case ANNOY_PAGE_ITEM:
+			vacuum_item_page(state, buffer);
+			break;
+		case ANNOY_PAGE_TAIL:
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			state->stats->tuples_removed +=
+				AnnoyVacuumTailPage(index, buffer, state->callback,
+									state->callback_state, &left);
+			state->stats->num_index_tuples += left;
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			break;
+		default:
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			break;
 	}
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnoyPageOpaqueData)))
-		AnnoyReportCorruption(index, block, "wrong size of the special area");
-	kind = AnnoyPageGetOpaque(page)->kind;
-	if (kind == ANNOY_PAGE_ITEM)
-	{
-		mark_dead_items(state, buffer);
-		RecordPageWithFreeSpace(index, block, PageGetFreeSpace(page));
-	}
-	else if (kind == ANNOY_PAGE_TAIL)
-	{
-		state->stats->tuples_removed +=
-			AnnoyVacuumTailPage(index, buffer, state->callback,
-								state->callback_state, &left);
-		state->stats->num_index_tuples += left;
-	}
-	UnlockReleaseBuffer(buffer);
+	ReleaseBuffer(buffer);
 }
 
 /* Room for the dead of one more page. */
@@ -256,8 +280,8 @@ reserve_dead(VacuumState *state)
 {
 	if (state->dead_count + ANNOY_ITEMS_PER_PAGE <= state->dead_allocated)
 		return;
-	state->dead_allocated = Max(state->dead_allocated * 2,
-								16 * ANNOY_ITEMS_PER_PAGE);
+	state->dead_allocated = Max(Min(state->dead_allocated * 2, state->dead_limit),
+								LEAST_DEAD);
 	if (state->dead == NULL)
 		state->dead = palloc(sizeof(ItemPointerData) * state->dead_allocated);
 	else
@@ -271,14 +295,16 @@ vacuum_pages(VacuumState *state)
 	Relation	index = state->info->index;
 	BlockNumber block = ANNOY_META_BLOCK + 1;
 	BlockNumber count;
+	int			memory;
 
 	AnnoyReadMeta(index, &state->meta);
 	state->dead = NULL;
 	state->dead_count = 0;
 	state->dead_allocated = 0;
-	state->dead_limit = Max((int64) maintenance_work_mem * 1024 /
-							(int64) sizeof(ItemPointerData) / 2,
-							16 * ANNOY_ITEMS_PER_PAGE);
+	memory = IsAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ?
+		autovacuum_work_mem : maintenance_work_mem;
+	state->dead_limit = Max((int64) memory * 1024 /
+							(int64) sizeof(ItemPointerData), LEAST_DEAD);
 	state->stats->num_index_tuples = 0;
 	while (block < (count = RelationGetNumberOfBlocks(index)))
 		for (; block < count; block++)

@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * test_kernel.c
- *	  Proves that the plain kernels compute what kernel.h says, and that every
- *	  other set that this processor runs returns the same bits.
+ *	  Proves that the plain kernels of distances and ranking compute what
+ *	  kernel.h says, and that every other set that this processor runs returns
+ *	  the same bits.
  *
  * Inputs lie in allocations of exactly their size, so that the address
  * sanitizer sees a load beyond the end.
@@ -15,91 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "kernel.h"
-#include "random.h"
-
-#define MAX_SETS 4
-
-static AnnoyRandom random_state;
-
-/* The sets that run here; the first is the plain one. */
-static AnnoyKernels sets[MAX_SETS];
-static int	set_count = 0;
-
-static void *
-allocate(size_t size)
-{
-	void	   *memory = calloc(1, size);
-
-	if (memory == NULL)
-		abort();
-	return memory;
-}
-
-static float
-random_float(float low, float high)
-{
-	double		fraction = (double) (AnnoyNextRandom(&random_state) >> 11) / 9007199254740992.0;
-
-	return (float) (low + (high - low) * fraction);
-}
-
-/* Numbers of very different size, so that rounding shows the order of sums. */
-static float *
-random_floats(int n)
-{
-	float	   *x = allocate(sizeof(float) * (size_t) n);
-	int			i;
-
-	for (i = 0; i < n; i++)
-		x[i] = ldexpf(random_float(-1.0f, 1.0f),
-					  (int) AnnoyRandomBelow(&random_state, 12) - 6);
-	return x;
-}
-
-static uint32_t
-bits_of(float x)
-{
-	uint32_t	bits;
-
-	memcpy(&bits, &x, sizeof(bits));
-	return bits;
-}
-
-static int
-same_floats(int n, const float *a, const float *b)
-{
-	return memcmp(a, b, sizeof(float) * (size_t) n) == 0;
-}
-
-static void
-test_choice(void)
-{
-	static const char *const names[] = {"plain", "neon", "avx2", "avx512"};
-	size_t		i;
-
-	/* before any choice */
-	CHECK(strcmp(annoy_kernels.name, "plain") == 0);
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		if (AnnoyChooseKernels(names[i]))
-		{
-			CHECK(strcmp(annoy_kernels.name, names[i]) == 0);
-			sets[set_count++] = annoy_kernels;
-		}
-	}
-	CHECK(strcmp(sets[0].name, "plain") == 0);
-
-	/* an unknown name changes nothing */
-	CHECK(!AnnoyChooseKernels("abacus"));
-	CHECK(strcmp(annoy_kernels.name, sets[set_count - 1].name) == 0);
-
-	/* the best one is the last in our list */
-	CHECK(AnnoyChooseKernels(NULL));
-	CHECK(strcmp(annoy_kernels.name, sets[set_count - 1].name) == 0);
-}
+#include "sets.h"
 
 /* The order of additions as kernel.h words it, one element at a time. */
 static float
@@ -334,143 +251,6 @@ test_dequantise(void)
 				wrong += bits_of(out[i]) != bits_of(scale * (float) in[i]);
 			CHECK_THAT(wrong == 0, "%s: dequantise of %d", sets[s].name, n);
 		}
-		free(in);
-		free(out);
-	}
-}
-
-static int
-parity(unsigned int x)
-{
-	int			odd = 0;
-
-	for (; x != 0; x &= x - 1)
-		odd = !odd;
-	return odd;
-}
-
-/* out[i] = sum over j of (-1)^(number of common bits of i and j) * in[j] */
-static void
-check_hadamard_definition(int n, const float *in, const float *out)
-{
-	double		largest = 0;
-	double		size = 0;
-	int			i;
-	int			j;
-
-	for (i = 0; i < n; i++)
-	{
-		double		sum = 0;
-
-		for (j = 0; j < n; j++)
-			sum += parity((unsigned int) (i & j)) ? -in[j] : in[j];
-		largest = fmax(largest, fabs(sum - out[i]));
-		size += fabs(in[i]);
-	}
-	CHECK_THAT(largest <= size * 1e-6,
-			   "transform of %d is off by %g", n, largest);
-}
-
-static void
-test_walsh_hadamard(void)
-{
-	int			n;
-
-	for (n = 16; n <= 16384; n *= 2)
-	{
-		size_t		size = sizeof(float) * (size_t) n;
-		float	   *in = random_floats(n);
-		float	   *wanted = allocate(size);
-		float	   *got = allocate(size);
-		int			i;
-		int			s;
-
-		memcpy(wanted, in, size);
-		sets[0].walsh_hadamard(n, wanted);
-		if (n <= 1024)
-			check_hadamard_definition(n, in, wanted);
-
-		for (s = 1; s < set_count; s++)
-		{
-			memcpy(got, in, size);
-			sets[s].walsh_hadamard(n, got);
-			CHECK_THAT(same_floats(n, got, wanted),
-					   "%s: transform of %d", sets[s].name, n);
-		}
-
-		/* twice is n times the input, exactly so for small integers */
-		for (i = 0; i < n; i++)
-			in[i] = (float) AnnoyRandomBelow(&random_state, 16);
-		for (s = 0; s < set_count; s++)
-		{
-			int			wrong = 0;
-
-			memcpy(got, in, size);
-			sets[s].walsh_hadamard(n, got);
-			sets[s].walsh_hadamard(n, got);
-			for (i = 0; i < n; i++)
-				wrong += got[i] != (float) n * in[i];
-			CHECK_THAT(wrong == 0, "%s: inverse of %d", sets[s].name, n);
-		}
-
-		/* signs of zeroes */
-		for (i = 0; i < n; i++)
-			in[i] = (AnnoyNextRandom(&random_state) & 1) ? 0.0f : -0.0f;
-		memcpy(wanted, in, size);
-		sets[0].walsh_hadamard(n, wanted);
-		for (s = 1; s < set_count; s++)
-		{
-			memcpy(got, in, size);
-			sets[s].walsh_hadamard(n, got);
-			CHECK_THAT(same_floats(n, got, wanted),
-					   "%s: zeroes of %d", sets[s].name, n);
-		}
-		free(in);
-		free(wanted);
-		free(got);
-	}
-}
-
-static void
-test_permute_signed(void)
-{
-	static const int sizes[] = {16, 32, 48, 112, 784, 1536, 8208, 16000};
-	size_t		c;
-
-	for (c = 0; c < sizeof(sizes) / sizeof(sizes[0]); c++)
-	{
-		int			n = sizes[c];
-		uint16_t   *plan = allocate(sizeof(uint16_t) * (size_t) n);
-		float	   *in = random_floats(n);
-		float	   *out = allocate(sizeof(float) * (size_t) n);
-		int			i;
-		int			s;
-
-		for (i = 0; i < n; i++)
-		{
-			plan[i] = (uint16_t) AnnoyRandomBelow(&random_state, (uint32_t) n);
-			if (AnnoyNextRandom(&random_state) & 1)
-				plan[i] |= 0x8000;
-		}
-		plan[0] = (uint16_t) (0x8000 | (n - 1));
-		in[plan[1] & 0x7FFF] = 0.0f;
-
-		for (s = 0; s < set_count; s++)
-		{
-			int			wrong = 0;
-
-			memset(out, 0xFF, sizeof(float) * (size_t) n);
-			sets[s].permute_signed(n, plan, in, out);
-			for (i = 0; i < n; i++)
-			{
-				float		value = in[plan[i] & 0x7FFF];
-
-				wrong += bits_of(out[i]) !=
-					bits_of((plan[i] & 0x8000) ? -value : value);
-			}
-			CHECK_THAT(wrong == 0, "%s: permutation of %d", sets[s].name, n);
-		}
-		free(plan);
 		free(in);
 		free(out);
 	}
@@ -739,19 +519,13 @@ test_rank_block_documented_limits(void)
 int
 main(void)
 {
-	int			s;
-
 	AnnoySeedRandom(&random_state, 20);
-	test_choice();
-	for (s = 0; s < set_count; s++)
-		printf("%s%s", sets[s].name, s + 1 < set_count ? ", " : ": ");
+	choose_sets();
 
 	test_reductions();
 	test_reductions_of_special_values();
 	test_dot_quantised();
 	test_dequantise();
-	test_walsh_hadamard();
-	test_permute_signed();
 	test_rank_block();
 	test_rank_block_entries();
 	test_rank_block_special_values();

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * test_sketch.c
- *	  Proves that the rotation keeps inner products and cuts evenly, and that
- *	  extreme vectors do no harm.  "test_sketch time" prints what a sketch, a
- *	  code and a query cost instead.
+ *	  Proves that the rotation keeps inner products, cuts evenly and is as good
+ *	  for sparse vectors as for dense ones, and that extreme vectors do no
+ *	  harm.  "test_sketch time" prints what a sketch, a code and a query cost
+ *	  instead.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,13 +81,14 @@ test_orthonormal(void)
 
 typedef enum Sparsity
 {
-	ONE_HOT, RUN_OF_16, TEN_OF_ALL, DENSE, SPARSITIES
+	ONE_HOT, RUN_OF_16, RUN_OF_29, TEN_OF_ALL, DENSE, SPARSITIES
 } Sparsity;
 
 static void
 draw_sparse(float *vector, int d, Sparsity sparsity, AnnoyRandom *random)
 {
-	int			start = (int) AnnoyRandomBelow(random, (uint32_t) d - 16);
+	int			length = sparsity == RUN_OF_29 ? 29 : 16;
+	int			start = (int) AnnoyRandomBelow(random, (uint32_t) (d - length));
 	int			i;
 
 	memset(vector, 0, (size_t) d * sizeof(float));
@@ -96,7 +98,8 @@ draw_sparse(float *vector, int d, Sparsity sparsity, AnnoyRandom *random)
 			vector[AnnoyRandomBelow(random, (uint32_t) d)] = 1.0f;
 			break;
 		case RUN_OF_16:
-			for (i = start; i < start + 16; i++)
+		case RUN_OF_29:
+			for (i = start; i < start + length; i++)
 				vector[i] = 1.0f;
 			break;
 		case TEN_OF_ALL:
@@ -167,6 +170,164 @@ test_even_when_cut(void)
 					   deviation < 1.15 * claimed,
 					   "d = %d, sparsity %d: deviation %g instead of %g",
 					   d, sparsity, deviation, claimed);
+		}
+		free(vector);
+	}
+}
+
+/*
+ * Where dimensions are cut away, inner products err like those of random
+ * projections, in the tails as well: the bounds' epsilon counts deviations.
+ */
+static void
+test_products_when_cut(void)
+{
+	static const int dimensions[] = {1600, 2000, 3072};
+	const int	rotations = 600;
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		float	   *a = allocate_floats((size_t) d);
+		float	   *b = allocate_floats((size_t) d);
+		int			sparsity;
+
+		for (sparsity = 0; sparsity < SPARSITIES; sparsity++)
+		{
+			AnnoyRandom random;
+			double		squares = 0.0;
+			int			beyond = 0;
+			int			rotation;
+
+			AnnoySeedRandom(&random, 8);
+			for (rotation = 0; rotation < rotations; rotation++)
+			{
+				Bench		bench;
+				double		norms;
+				double		wanted;
+				double		error;
+
+				open_bench(&bench, ANNOY_METRIC_L2, d, (uint64_t) rotation,
+						   NULL, 0.0f);
+				draw_sparse(a, d, sparsity, &random);
+				draw_sparse(b, d, DENSE, &random);
+				sketch_of(&bench, a, bench.sketch);
+				sketch_of(&bench, b, bench.other);
+				norms = product(d, a, a) * product(d, b, b);
+				wanted = product(d, a, b);
+				error = product(1536, bench.sketch, bench.other) - wanted;
+				error /= sqrt((norms + wanted * wanted) *
+							  (1.0 / 1536 - 1.0 / bench.sketcher.padded));
+				squares += error * error;
+				beyond += fabs(error) > 3.0;
+				close_bench(&bench);
+			}
+			CHECK_THAT(fabs(sqrt(squares / rotations) - 1.0) < 0.1,
+					   "d = %d, sparsity %d: deviation %g", d, sparsity,
+					   sqrt(squares / rotations));
+			CHECK_THAT(beyond < rotations / 100,
+					   "d = %d, sparsity %d: %d of %d beyond 3", d, sparsity,
+					   beyond, rotations);
+		}
+		free(a);
+		free(b);
+	}
+}
+
+/* The sketcher's own sketch of its centre, for every number of rounds. */
+static void
+test_rotated_centre(void)
+{
+	static const int dimensions[] = {10, 48, 100, 300, 784, 2000};
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		float	   *centre = allocate_floats((size_t) d);
+		Bench		bench;
+		Bench		centred;
+		AnnoyRandom random;
+		int			i;
+
+		AnnoySeedRandom(&random, 4);
+		for (i = 0; i < d; i++)
+			centre[i] = gaussian(&random);
+		open_bench(&bench, ANNOY_METRIC_L2, d, 6, NULL, 0.0f);
+		open_bench(&centred, ANNOY_METRIC_L2, d, 6, centre, 0.0f);
+		CHECK(sketch_of(&bench, centre, bench.sketch));
+		CHECK_THAT(memcmp(bench.sketch, centred.sketcher.rotated_centre,
+						  (size_t) AnnoySketchDimensions(d) * sizeof(float)) == 0,
+				   "centre of d = %d", d);
+		close_bench(&bench);
+		close_bench(&centred);
+		free(centre);
+	}
+}
+
+/*
+ * Where nothing is cut away, the code of a sparse vector is worth as much as
+ * that of a dense one: the part of its signs along it is 2 / pi of all,
+ * squared, and varies as little over rotations.
+ */
+static void
+test_codes_of_sparse_vectors(void)
+{
+	static const int dimensions[] = {30, 48, 100, 112, 200, 300, 528, 784, 1536};
+	const int	trials = 1000;
+	size_t		k;
+
+	for (k = 0; k < sizeof(dimensions) / sizeof(dimensions[0]); k++)
+	{
+		int			d = dimensions[k];
+		int			s = AnnoySketchDimensions(d);
+		float	   *vector = allocate_floats((size_t) d);
+		double		deviation[SPARSITIES];
+		double		mean[SPARSITIES];
+		int			sparsity;
+
+		for (sparsity = 0; sparsity < SPARSITIES; sparsity++)
+		{
+			AnnoyRandom random;
+			double		sum = 0.0;
+			double		squares = 0.0;
+			int			trial;
+
+			AnnoySeedRandom(&random, 5);
+			for (trial = 0; trial < trials; trial++)
+			{
+				static Bench bench;
+				double		sizes = 0.0;
+				double		share;
+				int			i;
+
+				if (trial % 5 == 0)
+					open_bench(&bench, ANNOY_METRIC_L2, d, (uint64_t) trial,
+							   NULL, 0.0f);
+				draw_sparse(vector, d, sparsity, &random);
+				sketch_of(&bench, vector, bench.sketch);
+				for (i = 0; i < s; i++)
+					sizes += fabs(bench.sketch[i]);
+				share = sizes * sizes / s /
+					product(s, bench.sketch, bench.sketch);
+				sum += share;
+				squares += share * share;
+				if (trial % 5 == 4)
+					close_bench(&bench);
+			}
+			mean[sparsity] = sum / trials;
+			deviation[sparsity] = sqrt(squares / trials -
+									   mean[sparsity] * mean[sparsity]);
+		}
+		for (sparsity = 0; sparsity < SPARSITIES; sparsity++)
+		{
+			CHECK_THAT(fabs(mean[sparsity] - mean[DENSE]) < 0.01,
+					   "d = %d, sparsity %d: %g along it", d, sparsity,
+					   mean[sparsity]);
+			CHECK_THAT(deviation[sparsity] < 1.2 * deviation[DENSE],
+					   "d = %d, sparsity %d: deviation %g instead of %g",
+					   d, sparsity, deviation[sparsity], deviation[DENSE]);
 		}
 		free(vector);
 	}
@@ -345,7 +506,7 @@ test_extremes(void)
  * searched by other binaries than the one that built it.  A change of the
  * pinned hash is a change of the on-disk format.
  */
-#define PINNED_HASH UINT64_C(0x40EAB711DDCAB685)
+#define PINNED_HASH UINT64_C(0xD1DCD9B99821FFD0)
 
 static void
 test_same_everywhere(void)
@@ -468,6 +629,9 @@ main(int argc, char **argv)
 	test_shapes();
 	test_orthonormal();
 	test_even_when_cut();
+	test_products_when_cut();
+	test_rotated_centre();
+	test_codes_of_sparse_vectors();
 	test_quantisation();
 	test_extremes();
 	test_same_everywhere();

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * kernel_loops.h
+ *	  Kernels without any sum, which compilers vectorise by themselves.
+ *
+ * Every element is computed alone, so that no order has to be kept.  They are
+ * inlined into functions of kernel_*.c, each compiled for its instruction set.
+ * For kernel_*.c only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_KERNEL_LOOPS_H
+#define ANNOY_KERNEL_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Inlined always, or it would be compiled for the baseline. */
+#if defined(__GNUC__)
+#define ANNOY_LOOP static inline __attribute__((always_inline))
+#else
+#define ANNOY_LOOP static inline
+#endif
+
+ANNOY_LOOP void
+AnnoyLoopDequantise(int n, const int16_t *in, float scale, float *restrict out)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		out[i] = scale * (float) in[i];
+}
+
+ANNOY_LOOP void
+AnnoyLoopAddDequantised(int n, const int16_t *in, float scale,
+						float *restrict sum)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sum[i] += scale * (float) in[i];
+}
+
+ANNOY_LOOP void
+AnnoyLoopJoinMean(int n, const float *item, float share, float *restrict mean)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		mean[i] += (item[i] - mean[i]) * share;
+}
+
+/* A factor of 1 changes nothing in double either, and is most frequent. */
+ANNOY_LOOP void
+AnnoyLoopScaleAndCentre(int n, const float *in, double factor,
+						const float *centre, float *restrict out)
+{
+	int			i;
+
+	if (centre == NULL)
+		for (i = 0; i < n; i++)
+			out[i] = (float) ((double) in[i] * factor);
+	else if (factor == 1.0)
+		for (i = 0; i < n; i++)
+			out[i] = in[i] - centre[i];
+	else
+		for (i = 0; i < n; i++)
+			out[i] = (float) ((double) in[i] * factor) - centre[i];
+}
+
+#endif							/* ANNOY_KERNEL_LOOPS_H */

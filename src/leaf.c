@@ -29,16 +29,14 @@ AnnoyCheckLeaf(Relation index, Page page, BlockNumber block, int s)
 static void
 transpose_rows(const char *open, int rows, int s, char *block)
 {
-	int			code_size = s / 8;
 	Size		row_size = AnnoyRowSize(s);
 
+	annoy_kernels.transpose_codes(rows, s / 8, (const uint8 *) open, row_size,
+								  (uint8 *) block);
 	for (int i = 0; i < rows; i++)
 	{
-		const char *row = open + i * row_size;
+		const char *row = open + i * row_size + s / 8;
 
-		for (int r = 0; r < code_size; r++)
-			block[r * ANNOY_BLOCK_ENTRIES + i] = row[r];
-		row += code_size;
 		memcpy(block + AnnoyBlockF1(s) + i * sizeof(float4), row,
 			   sizeof(float4));
 		row += sizeof(float4);

@@ -167,6 +167,7 @@ annoy_leaf_items(PG_FUNCTION_ARGS)
 	state.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	state.index = open_index(PG_GETARG_OID(0));
 	forest = AnnoyLoadForest(state.index, CurrentMemoryContext);
+	AnnoyReadRoots(state.index, forest);
 	state.s = forest->meta.sketch_dimensions;
 	state.addresses = palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(state.s));
 	AnnoyBeginItems(&state.items, state.index);

@@ -156,10 +156,18 @@ find_item_page(Relation index, Size size, bool *fresh)
 		block = GetPageWithFreeSpace(index, wanted);
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer = AnnoyReadBuffer(index, block);
-		Page		page = BufferGetPage(buffer);
+		Buffer		buffer;
+		Page		page;
 		Size		room;
 
+		/* after a crash the free space map may know blocks that are no more */
+		if (block >= RelationGetNumberOfBlocks(index))
+		{
+			block = RecordAndGetPageWithFreeSpace(index, block, 0, wanted);
+			continue;
+		}
+		buffer = ReadBuffer(index, block);
+		page = BufferGetPage(buffer);
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 		if (PageIsNew(page))
 		{

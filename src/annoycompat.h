@@ -24,7 +24,9 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/tuplesort.h"
 
 #if PG_VERSION_NUM < 150000
 #error "annoy needs PostgreSQL 15 or newer"
@@ -112,6 +114,57 @@ AnnoySetPlainStorage(TupleDesc desc, AttrNumber attribute)
 	TupleDescAttr(desc, attribute - 1)->attstorage = TYPSTORAGE_PLAIN;
 #if PG_VERSION_NUM >= 180000
 	populate_compact_attribute(desc, attribute - 1);
+#endif
+}
+
+/*
+ * Pins a block if it is still in a certain buffer; 16 renamed the relation's
+ * file.
+ */
+static inline bool
+AnnoyReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	bool		found = ReadRecentBuffer(relation->rd_locator, MAIN_FORKNUM,
+										 block, buffer);
+#else
+	bool		found = ReadRecentBuffer(relation->rd_node, MAIN_FORKNUM,
+										 block, buffer);
+#endif
+
+	if (found)
+	{
+		pgstat_count_buffer_read(relation);
+		pgstat_count_buffer_hit(relation);
+	}
+	return found;
+}
+
+/*
+ * The next value of a sorted set of Datums passed by value; false at the end.
+ * 16 lets the caller say whether those passed by reference are copied.
+ */
+static inline bool
+AnnoyGetSortedDatum(Tuplesortstate *sort, Datum *value)
+{
+	bool		isnull;
+
+#if PG_VERSION_NUM >= 160000
+	return tuplesort_getdatum(sort, true, false, value, &isnull, NULL);
+#else
+	return tuplesort_getdatum(sort, true, value, &isnull, NULL);
+#endif
+}
+
+/*
+ * For functions that run code of a table's owner: 17 takes the caller's schemas
+ * off the search path (until AtEOXact_GUC undoes it).
+ */
+static inline void
+AnnoyRestrictSearchPath(void)
+{
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
 #endif
 }
 

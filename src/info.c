@@ -9,15 +9,14 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
-#include "catalog/pg_class_d.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "annoy.h"
 #include "annoycompat.h"
+#include "indexaccess.h"
 #include "item.h"
 #include "leaf.h"
 #include "meta.h"
@@ -35,30 +34,6 @@ typedef struct LeafItems
 	int			tree;
 	int			leaf;
 } LeafItems;
-
-/* Opens an index of this access method. */
-static Relation
-open_index(Oid oid)
-{
-	Relation	index = relation_open(oid, AccessShareLock);
-
-	if (index->rd_rel->relkind != RELKIND_INDEX ||
-		index->rd_indam->ambuild != annoybuild)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an annoy index",
-						RelationGetRelationName(index))));
-	if (RELATION_IS_OTHER_TEMP(index))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot access temporary indexes of other sessions")));
-	if (!index->rd_index->indisvalid)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not valid",
-						RelationGetRelationName(index))));
-	return index;
-}
 
 /* Rows of the leaf's entries on one page. */
 static void
@@ -165,7 +140,7 @@ annoy_leaf_items(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	state.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	state.index = open_index(PG_GETARG_OID(0));
+	state.index = AnnoyOpenIndex(PG_GETARG_OID(0));
 	forest = AnnoyLoadForest(state.index, CurrentMemoryContext);
 	AnnoyReadRoots(state.index, forest);
 	state.s = forest->meta.sketch_dimensions;

@@ -83,7 +83,7 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 								  transformed, &norm, &unbounded))
 			return;				/* a row of the tail fixes nothing */
 		AnnoyFixGeometry(index, dimensions, transformed,
-						 Min(norm, ANNOY_NORM_LIMIT));
+						 norm > 0 ? Min(norm, ANNOY_NORM_LIMIT) : 1.0);
 		old = MemoryContextSwitchTo(context);
 		state->forest = AnnoyLoadForest(index, context);
 		MemoryContextSwitchTo(old);

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "storage/smgr.h"
+#include "utils/memutils.h"
 
 #include "annoycompat.h"
 #include "page.h"
@@ -108,19 +109,60 @@ AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
 									   page_kind_names[found]));
 }
 
+/*
+ * Where this backend has found blocks last.  A search visits hundreds of pages
+ * in no order, and looking each up in the buffer mapping table costs several
+ * accesses to memory that are nowhere near a cache.  ReadRecentBuffer checks
+ * what we remember, so a wrong memory does no harm; but it does not count as
+ * use for the replacement of buffers, so every RECENT_PERIODth visit takes the
+ * ordinary way.
+ */
+#define RECENT_BUFFERS 16384	/* a power of two */
+#define RECENT_PERIOD 8
+
+typedef struct RecentBuffer
+{
+	Oid			index;
+	BlockNumber block;
+	Buffer		buffer;
+} RecentBuffer;
+
+static RecentBuffer *recent_buffers;
+static uint32 recent_visits;
+
+static RecentBuffer *
+find_recent_buffer(Relation index, BlockNumber block)
+{
+	if (recent_buffers == NULL)
+		recent_buffers = MemoryContextAllocZero(TopMemoryContext,
+												sizeof(RecentBuffer) * RECENT_BUFFERS);
+	return &recent_buffers[(block + RelationGetRelid(index) * 31) %
+						   RECENT_BUFFERS];
+}
+
 Buffer
 AnnoyReadBuffer(Relation index, BlockNumber block)
 {
+	RecentBuffer *recent = find_recent_buffer(index, block);
+	BlockNumber known;
+
+	if (recent->index == RelationGetRelid(index) && recent->block == block &&
+		BlockNumberIsValid(block) && ++recent_visits % RECENT_PERIOD != 0 &&
+		AnnoyReadRecentBuffer(index, block, recent->buffer))
+		return recent->buffer;
+
 	/*
 	 * The number of blocks that the storage manager has seen last saves asking
 	 * the file system; it is behind when others have added blocks.
 	 */
-	BlockNumber known = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
-
+	known = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
 	if ((!BlockNumberIsValid(known) || block >= known) &&
 		(!BlockNumberIsValid(block) || block >= RelationGetNumberOfBlocks(index)))
 		AnnoyReportCorruption(index, block, "no such block");
-	return ReadBuffer(index, block);
+	recent->index = RelationGetRelid(index);
+	recent->block = block;
+	recent->buffer = ReadBuffer(index, block);
+	return recent->buffer;
 }
 
 void

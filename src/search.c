@@ -38,7 +38,7 @@
  * Items are ranked so many at a time, their pages asked for before the first
  * is read.
  */
-#define ITEM_BATCH 8
+#define ITEM_BATCH 16
 
 /*
  * Set of item addresses: bitmaps of 64 offsets, so that a search of the whole

@@ -35,7 +35,7 @@
  * Candidates kept before the threshold falls for the first time.  Twice what
  * a query of k = 10 ranks exactly on the harder data sets (README, "Search").
  */
-#define INITIAL_KEEP 1024
+#define INITIAL_KEEP 2048
 
 /* Rows whose exact distance is known. */
 typedef struct RankedItem

@@ -488,6 +488,14 @@ CREATE FUNCTION annoy_leaf_items(index regclass,
 COMMENT ON FUNCTION annoy_leaf_items(regclass) IS 'heap rows of all leaves of an annoy index, for tests and diagnosis';
 REVOKE EXECUTE ON FUNCTION annoy_leaf_items(regclass) FROM PUBLIC;
 
+-- As amcheck's functions: not for everybody, since it reads a whole index, and
+-- with heapallindexed a whole table.
+CREATE FUNCTION annoy_index_check(index regclass, heapallindexed boolean DEFAULT false) RETURNS void
+	AS 'MODULE_PATHNAME', 'annoy_index_check'
+	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION annoy_index_check(regclass, boolean) IS 'errors out if an annoy index is damaged';
+REVOKE EXECUTE ON FUNCTION annoy_index_check(regclass, boolean) FROM PUBLIC;
+
 ------------------------------------------------------------------------------
 -- Operator classes
 ------------------------------------------------------------------------------

@@ -73,6 +73,16 @@ extern int	no_such_variable
 	} while (0)
 #endif
 
+/* 17 has a process know its kind, where it asked the autovacuum code before. */
+#if PG_VERSION_NUM < 170000
+#define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+#endif
+
+/* 18 puts this in front of a declaration, where C11 has _Noreturn. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn _Noreturn
+#endif
+
 /* 18 lets a module tell its name and version. */
 #if PG_VERSION_NUM >= 180000
 #define ANNOY_MODULE_MAGIC(module, release) \

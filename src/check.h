@@ -27,7 +27,8 @@ typedef struct AnnoyCheckedPage
 	uint8		path;			/* of AnnoyVerifyRightLinks */
 	uint16		tree;
 	uint16		count;			/* item: line pointers; inner: nodes */
-	uint64		first;			/* item, inner: number of the first of them */
+	uint64		first;			/* item, inner: number of the first of them;
+								 * chained leaf: head of its chain */
 	BlockNumber rightlink;		/* directory, leaf */
 	uint32		version;
 } AnnoyCheckedPage;

@@ -208,6 +208,13 @@ verify_special(AnnoyCheck *check, Page page, BlockNumber block)
 		 opaque->kind == ANNOY_PAGE_ITEM || opaque->kind == ANNOY_PAGE_INNER))
 		AnnoyReportCorruption(index, block, "unexpected right link");
 
+	if (opaque->kind == ANNOY_PAGE_LEAF &&
+		AnnoyPageGetLeafHeader(page)->sparse != ANNOY_NO_SPARSE_PAGE)
+	{
+		verify_link(check, block, AnnoyPageGetLeafHeader(page)->sparse);
+		if (!BlockNumberIsValid(AnnoyPageGetLeafHeader(page)->sparse))
+			AnnoyReportCorruption(index, block, "list of sparse pages has no end");
+	}
 	if (opaque->kind == ANNOY_PAGE_LEAF && !chained)
 		verify_version(check, block, AnnoyPageGetLeafHeader(page)->version,
 					   opaque->rightlink);
@@ -362,6 +369,22 @@ next_right(AnnoyCheck *check, BlockNumber block)
 	return next;
 }
 
+static void
+verify_siblings(AnnoyCheck *check, BlockNumber block, BlockNumber next)
+{
+	const AnnoyCheckedPage *left = &check->pages[block];
+	const AnnoyCheckedPage *right = &check->pages[next];
+
+	if (right->kind != left->kind || right->tree != left->tree ||
+		right->chained)
+		AnnoyReportCorruption(check->index, block,
+							  psprintf("right link to block %u, which is no sibling",
+									   next));
+	if (left->version - 1 > right->version)
+		AnnoyReportCorruption(check->index, block,
+							  "version is too new for the right sibling");
+}
+
 /*
  * Splitting a page of version v leaves v + 1 to it and v to the new page on its
  * right, which takes over the right link.  So the last page of a row has the
@@ -387,20 +410,10 @@ AnnoyVerifyRightLinks(AnnoyCheck *check)
 			 block = next_right(check, block))
 		{
 			BlockNumber next = next_right(check, block);
-			const AnnoyCheckedPage *left = &check->pages[block];
-			const AnnoyCheckedPage *right = &check->pages[next];
 
 			check->pages[block].path = PATH_PRESENT;
-			if (!BlockNumberIsValid(next))
-				continue;
-			if (right->kind != left->kind || right->tree != left->tree ||
-				right->chained)
-				AnnoyReportCorruption(check->index, block,
-									  psprintf("right link to block %u, which is no sibling",
-											   next));
-			if (left->version - 1 > right->version)
-				AnnoyReportCorruption(check->index, block,
-									  "version is too new for the right sibling");
+			if (BlockNumberIsValid(next))
+				verify_siblings(check, block, next);
 		}
 		if (BlockNumberIsValid(block) &&
 			check->pages[block].path == PATH_PRESENT)

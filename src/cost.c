@@ -134,11 +134,13 @@ page_cost(const ScanCost *scan, double fetched, double total)
 
 /*
  * Pages read, on average over the repetitions of a nested loop, which find
- * some of them in the cache.
+ * some of them in the cache.  A part of the index, by our estimate, is not
+ * larger than the index.
  */
 static double
 pages_read(const ScanCost *scan, double reads, double total)
 {
+	total = Min(total, Max(scan->index->pages, 1.0));
 	return index_pages_fetched(reads * scan->loop_count, (BlockNumber) total,
 							   scan->index->pages, scan->root) /
 		scan->loop_count;

@@ -30,6 +30,7 @@ typedef struct LeafLinks
 	int			count;
 	BlockNumber right;
 	BlockNumber chain;
+	bool		chained;
 } LeafLinks;
 
 static void
@@ -130,6 +131,7 @@ rank_page(AnnoySearch *search, Buffer buffer, float from)
 	links.count = AnnoyPageGetLeafHeader(page)->count;
 	links.right = AnnoyPageGetOpaque(page)->rightlink;
 	links.chain = AnnoyPageGetOpaque(page)->chainlink;
+	links.chained = (AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED) != 0;
 	if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page, from,
 					  search->threshold, search->block_scratch,
 					  &search->unranked) > 0)
@@ -218,7 +220,8 @@ inspect_again(AnnoySearch *search, LeafVisit visit, Buffer buffer, float from)
 			chain = rank_page(search, AnnoyReadBuffer(search->index, here),
 							  -FLT_MAX).chain;
 		}
-		if (visit.link.version == links.version)
+		/* a chained page's version only tells that entries have come */
+		if (visit.link.version == links.version || links.chained)
 			return;
 		buffer = step_right(search, block, links.right, ++steps);
 		block = links.right;

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "storage/freespace.h"
 
+#include "annoycompat.h"
 #include "item.h"
 
 /*
@@ -26,6 +27,14 @@
 #define FULL_PART \
 	(MAXALIGN_DOWN(ANNOY_PAGE_CONTENT - sizeof(ItemIdData)) - \
 	 sizeof(AnnoyItemData))
+
+/*
+ * What a page other than the first is asked to take: a little less than an
+ * empty page does, because the free space map rounds.  And what one record is
+ * sure to take, a first part of MIN_PART included.
+ */
+#define PART_WANTED (FULL_PART - BLCKSZ / 64)
+#define RECORD_DATA ((RECORD_PAGES - 1) * PART_WANTED)
 
 /* ---------------------------------------------------------------------
  * Builds
@@ -131,6 +140,15 @@ AnnoyEndItemWriter(AnnoyItemWriter *writer)
  * ---------------------------------------------------------------------
  */
 
+/* A page for a part of an item, locked exclusively. */
+typedef struct PartPage
+{
+	Buffer		buffer;
+	bool		fresh;			/* has yet to be initialised */
+	Size		room;			/* bytes of data that it can take */
+	Size		size;			/* bytes of data that it will take */
+} PartPage;
+
 /* Bytes of data that a part added to the page may have. */
 static Size
 room_on_page(Page page)
@@ -140,102 +158,132 @@ room_on_page(Page page)
 	return room > sizeof(AnnoyItemData) ? room - sizeof(AnnoyItemData) : 0;
 }
 
+/* Whether a locked page is an item page; then *room is what it has left. */
+static bool
+is_item_page(Page page, Size *room)
+{
+	*room = 0;
+	if (PageIsNew(page) ||
+		PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnoyPageOpaqueData)) ||
+		AnnoyPageGetOpaque(page)->kind != ANNOY_PAGE_ITEM)
+		return false;
+	*room = room_on_page(page);
+	return true;
+}
+
 /*
- * An item page with room for "size" bytes of data, or at least MIN_PART of
- * them, locked exclusively; fills *fresh if it has yet to be initialised.
+ * A page with room for "size" bytes of data, locked exclusively, or
+ * InvalidBuffer; tries one block first, if valid, and then the free space map,
+ * which is a hint and may name any page.  With "conditional" a page that is
+ * locked by somebody is passed over: for a second page, since there is no order
+ * among item pages.
  */
 static Buffer
-find_item_page(Relation index, Size size, bool *fresh)
+find_room(Relation index, BlockNumber block, Size size, bool conditional,
+		  PartPage *part)
 {
-	Size		wanted = Min(size, MIN_PART) + sizeof(AnnoyItemData) +
-		sizeof(ItemIdData) + MAXIMUM_ALIGNOF;
-	BlockNumber block = RelationGetTargetBlock(index);
+	Size		wanted = size + sizeof(AnnoyItemData) + sizeof(ItemIdData) +
+		MAXIMUM_ALIGNOF;
 
-	*fresh = false;
+	/* no page offers more; see fsm_space_needed_to_cat */
+	wanted = Min(wanted, ANNOY_PAGE_CONTENT - BLCKSZ / 128);
 	if (!BlockNumberIsValid(block))
 		block = GetPageWithFreeSpace(index, wanted);
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer;
+		Size		free = 0;
 		Page		page;
-		Size		room;
 
-		/* after a crash the free space map may know blocks that are no more */
-		if (block >= RelationGetNumberOfBlocks(index))
-		{
-			block = RecordAndGetPageWithFreeSpace(index, block, 0, wanted);
-			continue;
-		}
-		buffer = ReadBuffer(index, block);
-		page = BufferGetPage(buffer);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		if (PageIsNew(page))
-		{
-			/* added by somebody whose insert or split did not come to its end */
-			*fresh = true;
-			RelationSetTargetBlock(index, block);
-			return buffer;
-		}
-
-		/* the free space map is a hint and may name any page */
-		room = PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnoyPageOpaqueData)) &&
-			AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_ITEM ?
-			room_on_page(page) : 0;
-		if (room >= Min(size, MIN_PART))
-		{
-			RelationSetTargetBlock(index, block);
-			return buffer;
-		}
-		room = room == 0 ? 0 : PageGetFreeSpace(page);
-		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
-		block = RecordAndGetPageWithFreeSpace(index, block, room, wanted);
+		/* after a crash the free space map may know blocks that are no more */
+		if (block < RelationGetNumberOfBlocks(index))
+		{
+			part->buffer = ReadBuffer(index, block);
+			if (!conditional)
+				LockBuffer(part->buffer, BUFFER_LOCK_EXCLUSIVE);
+			else if (!ConditionalLockBuffer(part->buffer))
+			{
+				ReleaseBuffer(part->buffer);
+				return InvalidBuffer;
+			}
+			page = BufferGetPage(part->buffer);
+			part->fresh = PageIsNew(page);
+			if (part->fresh)
+				part->room = FULL_PART; /* somebody did not come to an end */
+			else if (is_item_page(page, &part->room))
+				free = PageGetFreeSpace(page);
+			if (part->room >= size)
+				return part->buffer;
+			UnlockReleaseBuffer(part->buffer);
+		}
+		block = RecordAndGetPageWithFreeSpace(index, block, free, wanted);
 	}
-	*fresh = true;
-	return AnnoyExtendLocked(index);
+	return InvalidBuffer;
+}
+
+/* A page for a part of an item, with "size" of room or MIN_PART at the least. */
+static PartPage
+get_part_page(Relation index, Size size, bool first)
+{
+	BlockNumber target = first ? RelationGetTargetBlock(index) :
+		InvalidBlockNumber;
+	PartPage	part;
+
+	/*
+	 * Best is a page that holds all of it.  The end of the page at hand is
+	 * filled with a first part only when there is none: so pages are full
+	 * while the index grows, and room that VACUUM made is used up.
+	 */
+	if (BufferIsValid(find_room(index, target, size, !first, &part)))
+		return part;
+	if (first && BlockNumberIsValid(target) &&
+		BufferIsValid(find_room(index, target, MIN_PART, false, &part)))
+		return part;
+	part.buffer = AnnoyExtendLocked(index);
+	part.fresh = true;
+	part.room = FULL_PART;
+	return part;
 }
 
 /*
- * Puts parts of an item on pages, in one record: the first on a page with or
- * without other items, the others on fresh pages.  Returns the first's
- * address.  "next": the part behind the last of these.
+ * Puts parts of an item on pages, in one record.  Returns the first's address.
+ * "next": the part behind the last of these.
  */
 static ItemPointerData
-add_parts(Relation index, AnnoyItem header, const char *data,
-		  const Buffer *buffers, const bool *fresh, const Size *sizes,
-		  int count, ItemPointerData next)
+add_parts(Relation index, const AnnoyItemData *header, const char *data,
+		  const PartPage *parts, int count, ItemPointerData next)
 {
 	GenericXLogState *xlog = GenericXLogStart(index);
 	ItemPointerData address;
 
 	for (int i = 0; i < count; i++)
-		data += sizes[i];
+		data += parts[i].size;
 
 	/* from the last part on, since each names the next */
 	for (int i = count - 1; i >= 0; i--)
 	{
 		PGAlignedBlock tuple;
-		Page		page = GenericXLogRegisterBuffer(xlog, buffers[i],
-													 fresh[i] ? GENERIC_XLOG_FULL_IMAGE : 0);
+		Page		page = GenericXLogRegisterBuffer(xlog, parts[i].buffer,
+													 parts[i].fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
 		AnnoyItemData part = *header;
 		OffsetNumber offset;
 
-		if (fresh[i])
+		if (parts[i].fresh)
 			AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
 		if (i > 0)
 			part.flags |= ANNOY_ITEM_CONTINUED;
 		part.next = next;
-		data -= sizes[i];
+		data -= parts[i].size;
 		memcpy(tuple.data, &part, sizeof(AnnoyItemData));
-		memcpy(tuple.data + sizeof(AnnoyItemData), data, sizes[i]);
+		memcpy(tuple.data + sizeof(AnnoyItemData), data, parts[i].size);
 		offset = PageAddItem(page, (Item) tuple.data,
-							 sizeof(AnnoyItemData) + sizes[i],
+							 sizeof(AnnoyItemData) + parts[i].size,
 							 InvalidOffsetNumber, false, false);
 		if (offset == InvalidOffsetNumber)
 			elog(ERROR, "failed to add an item to block %u of index \"%s\"",
-				 BufferGetBlockNumber(buffers[i]),
+				 BufferGetBlockNumber(parts[i].buffer),
 				 RelationGetRelationName(index));
-		ItemPointerSet(&address, BufferGetBlockNumber(buffers[i]), offset);
+		ItemPointerSet(&address, BufferGetBlockNumber(parts[i].buffer), offset);
 		next = address;
 	}
 	GenericXLogFinish(xlog);
@@ -243,10 +291,8 @@ add_parts(Relation index, AnnoyItem header, const char *data,
 }
 
 /*
- * The data is divided into a first part, which fills the page at hand, and
- * full pages.  What does not go into one record with the first part is written
- * before, last part first: whatever happens in between, no item is without
- * its end.
+ * What does not go into one record with the first part is written before, last
+ * part first: whatever happens in between, no item is without its end.
  */
 ItemPointerData
 AnnoyInsertItem(Relation index, ItemPointer heap_tid,
@@ -254,14 +300,11 @@ AnnoyInsertItem(Relation index, ItemPointer heap_tid,
 {
 	const char *data = (const char *) value;
 	Size		total = VARSIZE(value);
+	Size		left;
 	AnnoyItemData header;
 	ItemPointerData address;
-	Buffer		buffers[RECORD_PAGES];
-	bool		fresh[RECORD_PAGES];
-	Size		sizes[RECORD_PAGES];
-	Size		first;
-	int			parts;
-	int			count;
+	PartPage	parts[RECORD_PAGES];
+	int			count = 0;
 
 	header.heap_tid = *heap_tid;
 	header.flags = 0;
@@ -269,41 +312,32 @@ AnnoyInsertItem(Relation index, ItemPointer heap_tid,
 	ItemPointerSetInvalid(&header.next);
 	ItemPointerSetInvalid(&address);
 
-	/* long ends, more than the last record can take */
-	while (total > (RECORD_PAGES - 1) * FULL_PART)
+	/* long ends, more than the last record is sure to take */
+	while (total > RECORD_DATA)
 	{
 		AnnoyItemData continued = header;
 
 		continued.flags |= ANNOY_ITEM_CONTINUED;
-		sizes[0] = (total - 1) % FULL_PART + 1;
-		buffers[0] = AnnoyExtendLocked(index);
-		fresh[0] = true;
-		total -= sizes[0];
-		address = add_parts(index, &continued, data + total, buffers, fresh,
-							sizes, 1, address);
-		UnlockReleaseBuffer(buffers[0]);
+		parts[0] = get_part_page(index, PART_WANTED, false);
+		parts[0].size = Min(parts[0].room, total - RECORD_DATA);
+		total -= parts[0].size;
+		address = add_parts(index, &continued, data + total, parts, 1, address);
+		UnlockReleaseBuffer(parts[0].buffer);
 	}
 
-	buffers[0] = find_item_page(index, total, &fresh[0]);
-	first = Min(total, fresh[0] ? FULL_PART :
-				room_on_page(BufferGetPage(buffers[0])));
-	sizes[0] = first;
-	parts = 1 + (total - first + FULL_PART - 1) / FULL_PART;
-	Assert(parts <= RECORD_PAGES);
-	for (count = 1; count < parts; count++)
+	for (left = total; left > 0; count++)
 	{
-		buffers[count] = AnnoyExtendLocked(index);
-		fresh[count] = true;
-		sizes[count] = Min(total - first, FULL_PART);
-		first += sizes[count];
+		Assert(count < RECORD_PAGES);
+		parts[count] = get_part_page(index, Min(left, PART_WANTED), count == 0);
+		parts[count].size = Min(left, parts[count].room);
+		left -= parts[count].size;
 	}
-	address = add_parts(index, &header, data, buffers, fresh, sizes, count,
-						address);
+	address = add_parts(index, &header, data, parts, count, address);
 
-	/* the last page has room for the next item */
-	RelationSetTargetBlock(index, BufferGetBlockNumber(buffers[count - 1]));
+	/* the last page may have room for the next item */
+	RelationSetTargetBlock(index, BufferGetBlockNumber(parts[count - 1].buffer));
 	for (int i = 0; i < count; i++)
-		UnlockReleaseBuffer(buffers[i]);
+		UnlockReleaseBuffer(parts[i].buffer);
 	return address;
 }
 

@@ -16,6 +16,7 @@
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 
+#include "annoycompat.h"
 #include "kernel.h"
 
 #define ANNOY_MAGIC 0x594E4E41	/* "ANNY" in little-endian order */
@@ -85,6 +86,9 @@ typedef struct AnnoyLink
 } AnnoyLink;
 
 StaticAssertDecl(sizeof(AnnoyLink) == 8, "on-disk link has a fixed size");
+
+/* No page is sparse. */
+#define ANNOY_NO_SPARSE_PAGE ANNOY_META_BLOCK
 
 /* First version of a directory or leaf; 0 in a link: do not compare. */
 #define ANNOY_FIRST_VERSION 1
@@ -218,7 +222,8 @@ typedef struct AnnoyLeafHeaderData
 	float4		extra;
 	uint16		count;
 	uint16		unused;
-	uint32		unused2;
+	BlockNumber sparse;			/* next page of the chain on which VACUUM made
+								 * room; 0: none */
 	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */
 } AnnoyLeafHeaderData;
 
@@ -341,7 +346,8 @@ extern Buffer AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind,
 extern Buffer AnnoyExtendLocked(Relation index);
 
 /* Reports damage: ERRCODE_INDEX_CORRUPTED with index and block. */
-extern void AnnoyReportCorruption(Relation index, BlockNumber block,
-								  const char *what) pg_attribute_noreturn();
+pg_noreturn extern void AnnoyReportCorruption(Relation index,
+											  BlockNumber block,
+											  const char *what);
 
 #endif							/* ANNOY_PAGE_H */

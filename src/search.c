@@ -25,6 +25,7 @@
 
 #include "random.h"
 #include "searchstate.h"
+#include "tail.h"
 
 /*
  * A search resumes, though rows are left, once it has given out more rows
@@ -356,11 +357,8 @@ load_tail_page(AnnoySearch *search, bool want_null)
 									   ANNOY_PAGE_TAIL, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buffer);
 	AnnoyTailEntry *entries = AnnoyPageGetTailEntries(page);
-	int			count = AnnoyPageGetTailHeader(page)->count;
+	int			count = AnnoyCheckTail(search->index, buffer);
 
-	if (count > AnnoyTailCapacity)
-		AnnoyReportCorruption(search->index, search->next_block,
-							  "too many tail entries");
 	search->page_count = 0;
 	search->page_next = 0;
 	for (int i = 0; i < count; i++)

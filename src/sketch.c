@@ -403,6 +403,38 @@ AnnoyQuantiseSketchSquares(int s, const float *sketch, int16_t *quantised,
 	return largest / ANNOY_QUANTISED_MAX;
 }
 
+void
+AnnoyPlaceSketch(const AnnoySketcher *sketcher, const float *sketch,
+				 float *placed)
+{
+	int			s = sketcher->sketch_dimensions;
+	const float *centre = sketcher->rotated_centre;
+	double		square = 0.0;
+	float		factor;
+	int			i;
+
+	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
+		for (i = 0; i < s; i++)
+		{
+			double		x = (double) sketch[i] +
+				(centre != NULL ? (double) centre[i] : 0.0);
+
+			square += x * x;
+		}
+	if (square <= (double) sketcher->max_norm * (double) sketcher->max_norm)
+	{
+		memcpy(placed, sketch, s * sizeof(float));
+		return;
+	}
+	factor = (float) ((double) sketcher->max_norm / sqrt(square));
+	for (i = 0; i < s; i++)
+	{
+		float		c = centre != NULL ? centre[i] : 0.0f;
+
+		placed[i] = factor * (sketch[i] + c) - c;
+	}
+}
+
 float
 AnnoyQuantiseSketch(int s, const float *sketch, int16_t *quantised)
 {

@@ -125,6 +125,15 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 								 bool *unbounded);
 
 /*
+ * Where an item belongs in the forest.  That is its sketch, but for an inner
+ * product an item of a larger norm than M, which has come after the build, is
+ * placed in its direction at norm M: its codes are those of its own sketch.
+ * placed: float[s].
+ */
+extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
+							 const float *sketch, float *placed);
+
+/*
  * Quantises a sketch to 14 bits for hyperplanes and centroids; returns the
  * scale: sketch[i] is about scale * quantised[i].  An all-zero sketch (or one
  * whose largest element is below 1e-30) has scale 0 and quantised 0.

@@ -29,6 +29,21 @@ count_entries(Relation index, Buffer buffer)
 	return count;
 }
 
+/* The server does not check heap TIDs: an invalid block would extend the table. */
+int
+AnnoyCheckTail(Relation index, Buffer buffer)
+{
+	AnnoyTailEntry *entries = AnnoyPageGetTailEntries(BufferGetPage(buffer));
+	int			count = count_entries(index, buffer);
+
+	for (int i = 0; i < count; i++)
+		if (!ItemPointerIsValid(&entries[i].heap_tid) ||
+			!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&entries[i].heap_tid)))
+			AnnoyReportCorruption(index, BufferGetBlockNumber(buffer),
+								  "tail entry out of range");
+	return count;
+}
+
 static void
 append_entry(Page page, ItemPointer heap_tid, uint16 flags)
 {
@@ -143,7 +158,7 @@ AnnoyVacuumTailPage(Relation index, Buffer buffer,
 					IndexBulkDeleteCallback callback, void *callback_state,
 					int *left)
 {
-	int			count = count_entries(index, buffer);
+	int			count = AnnoyCheckTail(index, buffer);
 	AnnoyTailEntry *entries =
 		AnnoyPageGetTailEntries(BufferGetPage(buffer));
 	AnnoyTailEntry kept[BLCKSZ / sizeof(AnnoyTailEntry)];

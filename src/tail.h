@@ -16,6 +16,9 @@
 extern void AnnoyInsertTail(Relation index, BlockNumber head,
 							ItemPointer heap_tid, uint16 flags);
 
+/* Number of entries of a locked tail page; errors out if one names no row. */
+extern int	AnnoyCheckTail(Relation index, Buffer buffer);
+
 /*
  * VACUUM of one tail page (locked exclusively, logged): removes the entries
  * whose rows the callback names (NULL: none), and returns how many it removed;

@@ -37,6 +37,9 @@
 /* Dead items that are always collected before passes 2 and 3. */
 #define LEAST_DEAD (16 * ANNOY_ITEMS_PER_PAGE)
 
+/* A chained page is listed for inserts when it is filled less than that. */
+#define SPARSE_SHARE 0.75
+
 typedef struct VacuumState
 {
 	IndexVacuumInfo *info;
@@ -50,6 +53,7 @@ typedef struct VacuumState
 	int64		dead_count;
 	int64		dead_allocated;
 	int64		dead_limit;
+	bool		chains_changed; /* entries of chained pages were removed */
 } VacuumState;
 
 /* ---------------------------------------------------------------------
@@ -57,12 +61,17 @@ typedef struct VacuumState
  * ---------------------------------------------------------------------
  */
 
+static int
+compare_addresses(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
+}
+
 static bool
 is_dead(const VacuumState *state, ItemPointer address)
 {
 	return bsearch(address, state->dead, state->dead_count,
-				   sizeof(ItemPointerData),
-				   (int (*) (const void *, const void *)) ItemPointerCompare) != NULL;
+				   sizeof(ItemPointerData), compare_addresses) != NULL;
 }
 
 /* Removes entries of dead items from a page, if it is a leaf. */
@@ -96,6 +105,8 @@ clean_leaf(VacuumState *state, BlockNumber block, ItemPointerData *addresses,
 	{
 		GenericXLogState *xlog = GenericXLogStart(index);
 
+		if (AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED)
+			state->chains_changed = true;
 		(void) AnnoyFilterLeaf(GenericXLogRegisterBuffer(xlog, buffer, 0), s,
 							   drop);
 		GenericXLogFinish(xlog);
@@ -122,6 +133,88 @@ clean_leaves(VacuumState *state)
 	pfree(drop);
 }
 
+/* Sets a leaf page's "sparse", if it is not that already. */
+static void
+set_sparse(VacuumState *state, BlockNumber block, BlockNumber sparse)
+{
+	Relation	index = state->info->index;
+	Buffer		buffer = AnnoyReadPage(index, block, ANNOY_PAGE_LEAF,
+									   BUFFER_LOCK_EXCLUSIVE);
+
+	if (AnnoyPageGetLeafHeader(BufferGetPage(buffer))->sparse != sparse)
+	{
+		GenericXLogState *xlog = GenericXLogStart(index);
+		Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+
+		AnnoyPageGetLeafHeader(page)->sparse = sparse;
+		GenericXLogFinish(xlog);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Lists the pages with room of the chain that begins at a leaf.  The list is
+ * cut at the head first, so that inserts meanwhile see a shorter one, never a
+ * wrong one.
+ */
+static void
+list_sparse_pages(VacuumState *state, BlockNumber head, BlockNumber block)
+{
+	Relation	index = state->info->index;
+	int			s = state->meta.sketch_dimensions;
+	BlockNumber sparse = ANNOY_NO_SPARSE_PAGE;
+	uint64		steps = 0;
+
+	set_sparse(state, head, ANNOY_NO_SPARSE_PAGE);
+	while (BlockNumberIsValid(block))
+	{
+		Buffer		buffer = AnnoyReadPage(index, block, ANNOY_PAGE_LEAF,
+										   BUFFER_LOCK_SHARE);
+		Page		page = BufferGetPage(buffer);
+		int			count = AnnoyPageGetLeafHeader(page)->count;
+		BlockNumber next = AnnoyPageGetOpaque(page)->chainlink;
+
+		UnlockReleaseBuffer(buffer);
+		AnnoyVacuumDelayPoint();
+		AnnoyCheckSteps(index, block, ++steps);
+		if (count < AnnoyLeafCapacity(s) * SPARSE_SHARE)
+		{
+			set_sparse(state, block, sparse);
+			sparse = block;
+		}
+		else
+			set_sparse(state, block, ANNOY_NO_SPARSE_PAGE);
+		block = next;
+	}
+	if (sparse != ANNOY_NO_SPARSE_PAGE)
+		set_sparse(state, head, sparse);
+}
+
+static void
+tidy_chains(VacuumState *state)
+{
+	Relation	index = state->info->index;
+	BlockNumber count = RelationGetNumberOfBlocks(index);
+
+	for (BlockNumber head = ANNOY_META_BLOCK + 1; head < count; head++)
+	{
+		Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, head,
+												RBM_NORMAL,
+												state->info->strategy);
+		Page		page = BufferGetPage(buffer);
+		BlockNumber chain = InvalidBlockNumber;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		if (AnnoyGetPageKind(index, buffer) == ANNOY_PAGE_LEAF &&
+			!(AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED))
+			chain = AnnoyPageGetOpaque(page)->chainlink;
+		UnlockReleaseBuffer(buffer);
+		AnnoyVacuumDelayPoint();
+		if (BlockNumberIsValid(chain))
+			list_sparse_pages(state, head, chain);
+	}
+}
+
 /* ---------------------------------------------------------------------
  * Pass 3: slots
  * ---------------------------------------------------------------------
@@ -139,9 +232,9 @@ remove_dead_items(VacuumState *state)
 		int			count = 0;
 
 		AnnoyVacuumDelayPoint();
-		while (i < state->dead_count &&
-			   ItemPointerGetBlockNumber(&state->dead[i]) == block)
-			offsets[count++] = ItemPointerGetOffsetNumber(&state->dead[i++]);
+		for (; i < state->dead_count &&
+			 ItemPointerGetBlockNumber(&state->dead[i]) == block; i++)
+			offsets[count++] = ItemPointerGetOffsetNumber(&state->dead[i]);
 		AnnoyRemoveItems(state->info->index, block, offsets, count);
 	}
 }
@@ -301,7 +394,8 @@ vacuum_pages(VacuumState *state)
 	state->dead = NULL;
 	state->dead_count = 0;
 	state->dead_allocated = 0;
-	memory = IsAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ?
+	state->chains_changed = false;
+	memory = AmAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ?
 		autovacuum_work_mem : maintenance_work_mem;
 	state->dead_limit = Max((int64) memory * 1024 /
 							(int64) sizeof(ItemPointerData), LEAST_DEAD);
@@ -316,6 +410,8 @@ vacuum_pages(VacuumState *state)
 				remove_dead(state);
 		}
 	remove_dead(state);
+	if (state->chains_changed)
+		tidy_chains(state);
 	AnnoyListFreeTailPages(index, state->meta.tail);
 	IndexFreeSpaceMapVacuum(index);
 	state->stats->num_pages = count;

@@ -33,10 +33,6 @@ CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
 SELECT check_answers('t', '<->', '[1,2,3]');
 -- Nothing to compare with, so any query will do.
 SELECT count(*) FROM answer('SELECT id, 0::float8 AS d FROM t ORDER BY e <-> ''[1,2]''', true);
--- Rows cannot come yet, and a failed one leaves no trace.
-INSERT INTO t VALUES (1, '[1,2,3]');
-INSERT INTO t VALUES (1, NULL);
-SELECT check_answers('t', '<->', '[1,2,3]');
 DROP INDEX t_l2;
 
 INSERT INTO t VALUES (1, '[1,2,3]');
@@ -44,10 +40,6 @@ CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
 CREATE INDEX t_cosine ON t USING annoy (e);
 CREATE INDEX t_ip ON t USING annoy (e vector_ip_ops);
 SELECT check_answers('t', '<->', '[1,2,3]'), check_answers('t', '<=>', '[1,2,3]'), check_answers('t', '<#>', '[1,2,3]');
-UPDATE t SET e = '[1,2,4]';
-COPY t FROM stdin;
-2	[1,1,1]
-\.
 DELETE FROM t;
 SELECT check_answers('t', '<->', '[1,2,3]');
 TRUNCATE t;
@@ -254,7 +246,6 @@ SELECT check_answers('t', '<->', '[0.5,0]');
 CREATE TABLE t_like (LIKE t INCLUDING INDEXES);
 SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 't_like'::regclass;
 SELECT check_answers('t_like', '<->', '[0.5,0]');
-INSERT INTO t_like SELECT * FROM t LIMIT 1;
 -- What the access method does not do.
 CREATE INDEX ON t USING annoy (e, id);
 CREATE INDEX ON t USING annoy (e) INCLUDE (id);
@@ -303,11 +294,6 @@ INSERT INTO t SELECT i, i % 10, even_vector(6, i), even_vector(6, i)::real[] FRO
 CREATE INDEX t_partial ON t USING annoy (e vector_l2_ops) WHERE category = 3;
 SELECT check_answers('t', '<->', even_vector(6, 5), 'category = 3');
 SELECT count(*) FROM annoy_leaf_items('t_partial') WHERE tree = 0;
--- Rows outside of it may come and go; the one inside may not.
-INSERT INTO t VALUES (3001, 4, even_vector(6, 3001));
-INSERT INTO t VALUES (3002, 3, even_vector(6, 3002));
-UPDATE t SET category = 5 WHERE id = 3001;
-SELECT check_answers('t', '<->', even_vector(6, 5), 'category = 3');
 DROP INDEX t_partial;
 
 CREATE INDEX t_cast ON t USING annoy ((a::vector(6)) vector_l2_ops);

@@ -114,7 +114,7 @@ SET maintenance_work_mem = '256MB';
 CREATE INDEX items_large ON items USING annoy (e) WITH (n_trees = 2);
 CALL keep_forest('copies_large', 'items_large');
 SELECT trees, whole FROM check_forest('copies_large', 'items');
-SET maintenance_work_mem = '20MB';
+SET maintenance_work_mem = '25MB';
 CREATE INDEX items_small ON items USING annoy (e) WITH (n_trees = 2);
 CALL keep_forest('copies_small', 'items_small');
 SELECT same_forest('copies_large', 'copies_small'), same_forest('copies_small', 'copies_large');

@@ -24,12 +24,13 @@ BEGIN
 END
 $$;
 
--- Items of each tree of an index that has no NULL: the same in all, and each
--- one a row of the table.
+-- Items of each tree of a sound index: the same in all, and each one a row of
+-- the table.
 CREATE FUNCTION check_trees(index regclass, relation regclass)
 	RETURNS TABLE (trees bigint, items text, live boolean)
 	LANGUAGE plpgsql AS $$
 BEGIN
+	PERFORM annoy_index_check(index, true);
 	RETURN QUERY EXECUTE format(
 		'SELECT count(*), string_agg(DISTINCT format(''%%s of %%s'', different, items), '', ''), bool_and(live)
 		 FROM (SELECT count(*) AS items, count(DISTINCT item) AS different,

@@ -35,15 +35,9 @@ LIMIT 5;
 EXPLAIN (COSTS OFF)
 SELECT name FROM colors ORDER BY rgb <-> '[70,130,180]' LIMIT 5;
 
--- README.md: Changing an indexed table, example 1
+-- README.md: Getting started, example 5
 INSERT INTO colors VALUES ('steelblue', 'medium', '[70,130,180]');
-
--- README.md: Changing an indexed table, example 2
-BEGIN;
-DROP INDEX colors_rgb_idx;
-INSERT INTO colors VALUES ('steelblue', 'medium', '[70,130,180]');
-CREATE INDEX colors_rgb_idx ON colors USING annoy (rgb vector_l2_ops);
-COMMIT;
+SELECT name, rgb <-> '[70,130,180]' AS distance FROM colors ORDER BY rgb <-> '[70,130,180]' LIMIT 2;
 
 -- README.md: More queries, example 1
 SELECT name
@@ -171,6 +165,16 @@ RESET annoy."verbose";
 REINDEX INDEX CONCURRENTLY colors_rgb_idx;
 CREATE INDEX CONCURRENTLY colors_other_idx ON colors USING annoy (rgb vector_l2_ops) WITH (n_trees = 1);
 DROP INDEX CONCURRENTLY colors_other_idx;
+
+-- README.md: Inserts, example 1
+INSERT INTO colors VALUES ('tomato', 'medium', '[255,99,71]'), ('grey', 'medium', '[128,128]');
+
+-- README.md: Inserts, example 2
+CREATE TABLE pixels (rgb vector);
+CREATE INDEX pixels_rgb_idx ON pixels USING annoy (rgb vector_l2_ops);
+INSERT INTO pixels SELECT rgb FROM colors;
+REINDEX INDEX pixels_rgb_idx;
+INSERT INTO pixels VALUES ('[1,2]');
 
 -- README.md: Kinds of tables and indexes, example 1
 CREATE TABLE notes (year int, words vector(4)) PARTITION BY LIST (year);

@@ -279,6 +279,7 @@ SELECT * FROM fetch_pieces();
 -- Two at a time, in turn; one that outlives its transaction; one that goes with
 -- its savepoint.
 BEGIN;
+SET LOCAL annoy.search_k = 5000;
 DECLARE a CURSOR FOR SELECT e <-> clustered_vector(32, 50) < 1e-6 AS mine FROM items ORDER BY e <-> clustered_vector(32, 50);
 DECLARE b CURSOR WITH HOLD FOR SELECT e <-> clustered_vector(32, 51) < 1e-6 AS mine FROM items ORDER BY e <-> clustered_vector(32, 51);
 FETCH 2 FROM a;

@@ -21,12 +21,13 @@ BEGIN
 END
 $$;
 
--- Items of each tree of an index: the same in all, and each one a row of the
--- table.
+-- Items of each tree of a sound index: the same in all, and each one a row of
+-- the table.
 CREATE FUNCTION check_trees(index regclass, relation regclass)
 	RETURNS TABLE (trees bigint, items text, live boolean)
 	LANGUAGE plpgsql AS $$
 BEGIN
+	PERFORM annoy_index_check(index, true);
 	RETURN QUERY EXECUTE format(
 		'SELECT count(*), string_agg(DISTINCT format(''%%s of %%s'', different, items), '', ''), bool_and(live)
 		 FROM (SELECT count(*) AS items, count(DISTINCT item) AS different,
@@ -113,12 +114,14 @@ VACUUM (INDEX_CLEANUP on) t;
 RESET maintenance_work_mem;
 SELECT relname, reltuples FROM pg_class WHERE relname ~ '^t_l2' ORDER BY 1;
 SELECT * FROM check_trees('t_l2', 't');
-SELECT check_answers('t', '<->', '[0.1,0.2]');
+SELECT complete_answer(query), same_answer(query || ' LIMIT 5000')
+	FROM (VALUES ('SELECT id, e <-> ''[0.1,0.2]'' AS d FROM t ORDER BY e <-> ''[0.1,0.2]''')) AS queries (query);
 DROP TABLE t;
 
 --
 -- Recall at default settings: after half of the rows are gone, and after the
--- others have come in their place
+-- others have come in their place.  Queries are not rows of the table, and the
+-- neighbours of fewer rows are farther: a fresh index is no better.
 --
 RESET annoy.search_k;
 CREATE TABLE source AS SELECT i AS id, clustered_vector(48, i) AS e FROM generate_series(1, 12000) AS i;
@@ -130,7 +133,7 @@ CREATE INDEX t_cosine ON t USING annoy (e);
 CREATE INDEX t_ip ON t USING annoy (e vector_ip_ops);
 CREATE FUNCTION recalls() RETURNS TABLE (operator text, at_least text)
 	LANGUAGE sql AS $$
-	SELECT operator, CASE WHEN r >= 0.9 THEN '0.9' ELSE r::text END
+	SELECT operator, CASE WHEN r >= 0.8 THEN '0.8' ELSE r::text END
 	FROM unnest('{<->,<=>,<#>}'::text[]) AS operator,
 		recall(format('SELECT id, e %1$s $q AS d FROM t ORDER BY e %1$s $q LIMIT 10', operator), (SELECT q FROM queries)) AS r
 	ORDER BY operator
@@ -199,7 +202,7 @@ SELECT * FROM cycles \gexec
 \set ECHO all
 SELECT check_answers('t', '<->', clustered_vector(48, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
 -- Long vectors, whose leaves are small; items divided over pages.
 CREATE TABLE source (id int, e vector(784));
@@ -211,7 +214,7 @@ SELECT * FROM cycles \gexec
 \set ECHO all
 SELECT check_answers('t', '<->', even_vector(784, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
 -- Items over several pages.
 CREATE TABLE source (id int, e vector(5000));
@@ -223,7 +226,7 @@ SELECT * FROM cycles \gexec
 \set ECHO all
 SELECT check_answers('t', '<->', even_vector(5000, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
 -- Equal ones.
 CREATE TABLE source AS SELECT i AS id, even_vector(16, 0) AS e FROM generate_series(1, 12000) AS i;
@@ -233,7 +236,7 @@ SELECT * FROM cycles \gexec
 \set ECHO all
 SELECT check_answers('t', '<->', even_vector(16, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
 -- Many without a distance.
 CREATE TABLE source AS SELECT i AS id, CASE WHEN i % 4 = 0 THEN even_vector(16, i) END AS e FROM generate_series(1, 20000) AS i;
@@ -242,7 +245,7 @@ CALL start_cycles(1);
 SELECT * FROM cycles \gexec
 \set ECHO all
 SELECT check_answers('t', '<->', even_vector(16, 7));
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
 -- Emptied and filled again, ten times, also with vectors from elsewhere.
 CREATE TABLE source AS SELECT i AS id, clustered_vector(48, i) AS e FROM generate_series(1, 6000) AS i;
@@ -257,9 +260,10 @@ SELECT command
 \set ECHO all
 SELECT check_answers('t', '<->', clustered_vector(48, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
--- Every row updated ten times, with VACUUM between.
+-- Every row updated ten times, with VACUUM between: there is room for two
+-- versions of each.
 CREATE TABLE source AS SELECT i AS id, clustered_vector(48, i) AS e FROM generate_series(1, 6000) AS i;
 CALL start_cycles(1);
 \set ECHO none
@@ -271,7 +275,7 @@ SELECT command
 \set ECHO all
 SELECT check_answers('t', '<->', clustered_vector(48, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT least(growth(), 1.6) AS growth;
+SELECT greatest(growth(), 2.1) AS growth;
 DROP TABLE t, source;
 
 DROP VIEW cycles;

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * treesplit.h
+ *	  What treeinsert.c, leafsplit.c and directorysplit.c share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_TREESPLIT_H
+#define ANNOY_TREESPLIT_H
+
+#include "treeinsert.h"
+
+struct AnnoyTreeInserter
+{
+	Relation	index;
+	AnnoyForest *forest;
+	const AnnoyElementType *element;
+	int			s;
+	AnnoyWalk	walk;
+	int16	   *quantised;		/* of the item on its way */
+	float	   *placed;			/* the same, see AnnoyPlaceSketch */
+	MemoryContext split_context;	/* reset after each split */
+};
+
+/* A consistent copy of a page. */
+extern void AnnoyCopyPage(AnnoyTreeInserter *inserter, BlockNumber block,
+					  AnnoyPageKind kind, PGAlignedBlock *copy);
+
+/* Locks a page if it is still the same as a copy; else InvalidBuffer. */
+extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
+							 AnnoyPageKind kind, const PGAlignedBlock *before);
+
+/* Unlocks a page that was added but not used in the end. */
+extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
+
+/* Number of entries of a directory page, after a check. */
+extern int	AnnoyCountDirectory(AnnoyTreeInserter *inserter, Page page,
+							BlockNumber block);
+extern void AnnoySetDirectoryCount(Page page, int sketch_dimensions, int count);
+
+/*
+ * Makes room where a leaf is full: cleans, chains or splits it, or splits its
+ * directory first.  The caller looks for the item's leaf again in any case.
+ */
+extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
+					  const AnnoyLeafCandidate *leaf);
+
+/*
+ * Splits a full directory: the left half stays, the right half goes to a new
+ * page, and a new node above both replaces the link.  If something has changed
+ * meanwhile nothing happens, and the caller tries again.
+ */
+extern void AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree,
+							BlockNumber block);
+
+#endif							/* ANNOY_TREESPLIT_H */

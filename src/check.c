@@ -48,8 +48,8 @@
  *	 again before it is reported.
  *
  * A crash, or an insert that ended by an error, may leave parts of a long value
- * without their first one, and pages of an unused centre.  They do no harm and
- * are only told at DEBUG1.  So are items that VACUUM has marked but not removed.
+ * without their first one, and pages of an unused centre.  They do no harm, and
+ * their number is only told at DEBUG1.
  *
  * Memory: 24 bytes for each page, and up to three bits for each line pointer of
  * the item pages, are the only things that grow with the index: together less

@@ -102,6 +102,7 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 {
 	BlockNumber block = BufferGetBlockNumber(reader->buffer);
 	Size		done = 0;
+	ItemPointerData heap_tid = item->heap_tid;
 
 	if (reader->assembled_size < total)
 	{
@@ -128,8 +129,7 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 
 		/*
 		 * Between the two locks the item may have been removed and its slots
-		 * reused: then what follows is not a continuation, or belongs to
-		 * another row that no snapshot of ours sees at the old heap TID.
+		 * reused: then what follows is no continuation, or another row's.
 		 */
 		if (!ItemPointerIsValid(&next))
 			AnnoyReportCorruption(reader->index, block,
@@ -138,6 +138,7 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 		item = get_part(reader->index, read_item_page(reader, block), block,
 						ItemPointerGetOffsetNumber(&next), &size);
 		if (item == NULL || !(item->flags & ANNOY_ITEM_CONTINUED) ||
+			!ItemPointerEquals(&item->heap_tid, &heap_tid) ||
 			size > total - done)
 		{
 			LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);

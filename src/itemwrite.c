@@ -234,10 +234,10 @@ get_part_page(Relation index, Size size, bool first)
 	 * filled with a first part only when there is none: so pages are full
 	 * while the index grows, and room that VACUUM made is used up.
 	 */
-	if (BufferIsValid(find_room(index, target, size, !first, &part)))
+	if (find_room(index, target, size, !first, &part) != InvalidBuffer)
 		return part;
 	if (first && BlockNumberIsValid(target) &&
-		BufferIsValid(find_room(index, target, MIN_PART, false, &part)))
+		find_room(index, target, MIN_PART, false, &part) != InvalidBuffer)
 		return part;
 	part.buffer = AnnoyExtendLocked(index);
 	part.fresh = true;

@@ -20,9 +20,20 @@ void
 AnnoyCheckLeaf(Relation index, Page page, BlockNumber block, int s)
 {
 	int			count = AnnoyPageGetLeafHeader(page)->count;
+	Size		lower = ((PageHeader) page)->pd_lower;
+	Size		end;
 
 	if (count > AnnoyLeafCapacity(s))
 		AnnoyReportCorruption(index, block, "too many leaf entries");
+
+	/* an empty leaf may be older than the geometry and have no centroid */
+	end = AnnoyPageGetLeafBlock(page, s, count / ANNOY_BLOCK_ENTRIES) +
+		count % ANNOY_BLOCK_ENTRIES * AnnoyRowSize(s) - (char *) page;
+	if (lower != end &&
+		(count > 0 || lower != MAXALIGN(SizeOfPageHeaderData) +
+		 offsetof(AnnoyLeafHeaderData, centroid)))
+		AnnoyReportCorruption(index, block,
+							  "leaf entries do not match the page's free space");
 }
 
 /* Turns "rows" entries of an open block into a full block. */
@@ -184,7 +195,9 @@ AnnoyFilterLeaf(Page page, int s, const bool *drop)
 			get_row(page, s, i, rows + AnnoyRowSize(s) * kept++);
 
 	/* begin anew; what lies behind pd_lower has to be zero */
-	memset(first, 0, (char *) page + ((PageHeader) page)->pd_lower - first);
+	memset(first, 0, AnnoyPageGetLeafBlock(page, s, 0) +
+		   AnnoyBlockSize(s) * ((count + ANNOY_BLOCK_ENTRIES - 1) /
+								ANNOY_BLOCK_ENTRIES) - first);
 	header->count = 0;
 	((PageHeader) page)->pd_lower = first - (char *) page;
 	for (int i = 0; i < kept; i++)

@@ -25,6 +25,13 @@
 #include "leaf.h"
 #include "treesplit.h"
 
+/*
+ * Every attempt but the last fails because somebody, or this insert itself, has
+ * just split something.  That this happens so often in a row means that links
+ * are damaged.
+ */
+#define MOST_ATTEMPTS 1000
+
 /* What became of an attempt to add an entry. */
 typedef enum AddResult
 {
@@ -141,7 +148,7 @@ AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 	AnnoyPlaceSketch(&inserter->forest->sketcher, sketch, inserter->placed);
 	AnnoyInitItemQuery(&query, inserter->quantised,
 					   &inserter->forest->sketcher, inserter->placed, extra);
-	for (;;)
+	for (int attempt = 0;; attempt++)
 	{
 		AnnoyLeafCandidate leaf = AnnoyChooseLeaf(&inserter->walk, &query, tree);
 		AddResult	result = add_entry(inserter, &leaf, sketch, unbounded,
@@ -150,6 +157,9 @@ AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 		if (result == ADD_DONE)
 			return;
 		CHECK_FOR_INTERRUPTS();
+		if (attempt == MOST_ATTEMPTS)
+			AnnoyReportCorruption(inserter->index, leaf.link.block,
+								  "leaf does not match its link");
 		if (result == ADD_FULL)
 		{
 			MemoryContext old = MemoryContextSwitchTo(inserter->split_context);

@@ -252,7 +252,10 @@ CREATE INDEX ON t USING annoy (e) INCLUDE (id);
 CREATE UNIQUE INDEX ON t USING annoy (e);
 CREATE INDEX ON t USING annoy (e DESC);
 CREATE INDEX ON t USING annoy (id);
+-- The message names the operator with its schema from 17 on.
+\set VERBOSITY sqlstate
 ALTER TABLE t ADD EXCLUDE USING annoy (e WITH =);
+\set VERBOSITY default
 CLUSTER t USING t_l2;
 DROP TABLE t, t_like;
 

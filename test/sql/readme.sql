@@ -176,6 +176,9 @@ INSERT INTO pixels SELECT rgb FROM colors;
 REINDEX INDEX pixels_rgb_idx;
 INSERT INTO pixels VALUES ('[1,2]');
 
+-- README.md: Checking, example 1
+SELECT annoy_index_check('colors_rgb_idx', true);
+
 -- README.md: Kinds of tables and indexes, example 1
 CREATE TABLE notes (year int, words vector(4)) PARTITION BY LIST (year);
 CREATE TABLE notes_2023 PARTITION OF notes FOR VALUES IN (2023);

@@ -146,7 +146,7 @@ BEGIN
 		PERFORM set_config('annoy_check.tell', 'off', false);
 		RAISE NOTICE 'user %', current_user;
 	END IF;
-	RETURN a::vector(6);
+	RETURN a::public.vector(6); -- from 17 on there is no other search_path here
 END
 $$;
 ALTER TABLE items OWNER TO annoy_check_role;

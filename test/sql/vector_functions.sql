@@ -94,4 +94,6 @@ SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend
 	WHERE refclassid = 'pg_extension'::regclass
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'annoy')
 		AND deptype = 'e' AND obj_description(objid, classid::regclass::name) IS NULL
+		-- from 17 on the array type is a member, too
+		AND (classid <> 'pg_type'::regclass OR objid NOT IN (SELECT typarray FROM pg_type))
 	ORDER BY 1;

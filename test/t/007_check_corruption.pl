@@ -156,7 +156,7 @@ my @damages = (
 	{
 		name => 'leaf_count',
 		vacuum_first => 1,
-		what => qr/pd_lower does not match/,
+		what => qr/do(es)? not match/,
 		how => sub { my $b = full_leaf(); put($b, $content + 16, 'S', leaf_count($b) - 1); }
 	},
 	{
@@ -168,7 +168,7 @@ my @damages = (
 	{
 		name => 'leaf_lower',
 		vacuum_first => 1,
-		what => qr/pd_lower does not match/,
+		what => qr/do(es)? not match/,
 		how => sub { put(full_leaf(), 12, 'S', $content + 8); }
 	},
 	{

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $clients = 4;
-my $seconds = $ENV{ANNOY_LONG_TESTS} ? 60 : 30;
+my $seconds = $ENV{ANNOY_LONG_TESTS} ? 300 : 60;
 my $seed = $ENV{ANNOY_SEED} || time;
 
 srand($seed);

@@ -103,6 +103,7 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 	BlockNumber block = BufferGetBlockNumber(reader->buffer);
 	Size		done = 0;
 	ItemPointerData heap_tid = item->heap_tid;
+	bool		first = true;
 
 	if (reader->assembled_size < total)
 	{
@@ -132,8 +133,13 @@ assemble_item(AnnoyItemReader *reader, AnnoyItem item, Size size, Size total)
 		 * reused: then what follows is no continuation, or another row's.
 		 */
 		if (!ItemPointerIsValid(&next))
-			AnnoyReportCorruption(reader->index, block,
-								  "item ends before its last part");
+		{
+			if (first)
+				AnnoyReportCorruption(reader->index, block,
+									  "item ends before its last part");
+			return NULL;
+		}
+		first = false;
 		block = ItemPointerGetBlockNumber(&next);
 		item = get_part(reader->index, read_item_page(reader, block), block,
 						ItemPointerGetOffsetNumber(&next), &size);

@@ -174,13 +174,13 @@ is_item_page(Page page, Size *room)
 /*
  * A page with room for "size" bytes of data, locked exclusively, or
  * InvalidBuffer; tries one block first, if valid, and then the free space map,
- * which is a hint and may name any page.  With "conditional" a page that is
- * locked by somebody is passed over: for a second page, since there is no order
- * among item pages.
+ * which is a hint and may name any page.  If other pages are locked already
+ * ("taken"), one that is locked by somebody is passed over, since there is no
+ * order among item pages; and so is one of them.
  */
 static Buffer
-find_room(Relation index, BlockNumber block, Size size, bool conditional,
-		  PartPage *part)
+find_room(Relation index, BlockNumber block, Size size,
+		  const PartPage *taken, int taken_count, PartPage *part)
 {
 	Size		wanted = size + sizeof(AnnoyItemData) + sizeof(ItemIdData) +
 		MAXIMUM_ALIGNOF;
@@ -195,11 +195,15 @@ find_room(Relation index, BlockNumber block, Size size, bool conditional,
 		Page		page;
 
 		CHECK_FOR_INTERRUPTS();
+		/* the conditional lock would tell, but not on a temporary table */
+		for (int i = 0; i < taken_count; i++)
+			if (BufferGetBlockNumber(taken[i].buffer) == block)
+				return InvalidBuffer;
 		/* after a crash the free space map may know blocks that are no more */
 		if (block < RelationGetNumberOfBlocks(index))
 		{
 			part->buffer = ReadBuffer(index, block);
-			if (!conditional)
+			if (taken_count == 0)
 				LockBuffer(part->buffer, BUFFER_LOCK_EXCLUSIVE);
 			else if (!ConditionalLockBuffer(part->buffer))
 			{
@@ -223,8 +227,10 @@ find_room(Relation index, BlockNumber block, Size size, bool conditional,
 
 /* A page for a part of an item, with "size" of room or MIN_PART at the least. */
 static PartPage
-get_part_page(Relation index, Size size, bool first)
+get_part_page(Relation index, Size size, const PartPage *taken,
+			  int taken_count)
 {
+	bool		first = taken_count == 0;
 	BlockNumber target = first ? RelationGetTargetBlock(index) :
 		InvalidBlockNumber;
 	PartPage	part;
@@ -234,10 +240,12 @@ get_part_page(Relation index, Size size, bool first)
 	 * filled with a first part only when there is none: so pages are full
 	 * while the index grows, and room that VACUUM made is used up.
 	 */
-	if (find_room(index, target, size, !first, &part) != InvalidBuffer)
+	if (find_room(index, target, size, taken, taken_count,
+								&part) != InvalidBuffer)
 		return part;
 	if (first && BlockNumberIsValid(target) &&
-		find_room(index, target, MIN_PART, false, &part) != InvalidBuffer)
+		find_room(index, target, MIN_PART, taken, taken_count,
+								&part) != InvalidBuffer)
 		return part;
 	part.buffer = AnnoyExtendLocked(index);
 	part.fresh = true;
@@ -257,7 +265,11 @@ add_parts(Relation index, const AnnoyItemData *header, const char *data,
 	ItemPointerData address;
 
 	for (int i = 0; i < count; i++)
+	{
+		for (int j = 0; j < i; j++)
+			Assert(parts[i].buffer != parts[j].buffer);
 		data += parts[i].size;
+	}
 
 	/* from the last part on, since each names the next */
 	for (int i = count - 1; i >= 0; i--)
@@ -318,7 +330,7 @@ AnnoyInsertItem(Relation index, ItemPointer heap_tid,
 		AnnoyItemData continued = header;
 
 		continued.flags |= ANNOY_ITEM_CONTINUED;
-		parts[0] = get_part_page(index, PART_WANTED, false);
+		parts[0] = get_part_page(index, PART_WANTED, NULL, 0);
 		parts[0].size = Min(parts[0].room, total - RECORD_DATA);
 		total -= parts[0].size;
 		address = add_parts(index, &continued, data + total, parts, 1, address);
@@ -328,7 +340,8 @@ AnnoyInsertItem(Relation index, ItemPointer heap_tid,
 	for (left = total; left > 0; count++)
 	{
 		Assert(count < RECORD_PAGES);
-		parts[count] = get_part_page(index, Min(left, PART_WANTED), count == 0);
+		parts[count] = get_part_page(index, Min(left, PART_WANTED), parts,
+									 count);
 		parts[count].size = Min(left, parts[count].room);
 		left -= parts[count].size;
 	}

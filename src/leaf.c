@@ -199,6 +199,7 @@ AnnoyFilterLeaf(Page page, int s, const bool *drop)
 		   AnnoyBlockSize(s) * ((count + ANNOY_BLOCK_ENTRIES - 1) /
 								ANNOY_BLOCK_ENTRIES) - first);
 	header->count = 0;
+	header->removals++;
 	((PageHeader) page)->pd_lower = first - (char *) page;
 	for (int i = 0; i < kept; i++)
 	{

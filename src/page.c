@@ -145,9 +145,10 @@ AnnoyReadBuffer(Relation index, BlockNumber block)
 {
 	RecentBuffer *recent = find_recent_buffer(index, block);
 	BlockNumber known;
+	Buffer		buffer;
 
 	if (recent->index == RelationGetRelid(index) && recent->block == block &&
-		BlockNumberIsValid(block) && ++recent_visits % RECENT_PERIOD != 0 &&
+		BufferIsValid(recent->buffer) && ++recent_visits % RECENT_PERIOD != 0 &&
 		AnnoyReadRecentBuffer(index, block, recent->buffer))
 		return recent->buffer;
 
@@ -159,10 +160,13 @@ AnnoyReadBuffer(Relation index, BlockNumber block)
 	if ((!BlockNumberIsValid(known) || block >= known) &&
 		(!BlockNumberIsValid(block) || block >= RelationGetNumberOfBlocks(index)))
 		AnnoyReportCorruption(index, block, "no such block");
+
+	/* remembered only when it has come to a good end */
+	buffer = ReadBuffer(index, block);
 	recent->index = RelationGetRelid(index);
 	recent->block = block;
-	recent->buffer = ReadBuffer(index, block);
-	return recent->buffer;
+	recent->buffer = buffer;
+	return buffer;
 }
 
 void

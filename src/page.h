@@ -221,7 +221,9 @@ typedef struct AnnoyLeafHeaderData
 	float4		norm_squared;	/* of the dequantised centroid, without extra */
 	float4		extra;
 	uint16		count;
-	uint16		unused;
+	uint16		removals;		/* counts them, modulo 2^16: a page from which
+								 * something was removed is another page, even
+								 * if the same was added again */
 	BlockNumber sparse;			/* next page of the chain on which VACUUM made
 								 * room; 0: none */
 	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */

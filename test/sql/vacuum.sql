@@ -276,6 +276,16 @@ SELECT command
 SELECT check_answers('t', '<->', clustered_vector(48, 7));
 SELECT * FROM check_trees('t_l2', 't');
 SELECT greatest(growth(), 2.1) AS growth;
+-- A temporary table, whose pages are never locked: two parts of one item must
+-- not go to one page all the same.
+CREATE TEMPORARY TABLE t_temporary (id int, e vector(768));
+ALTER TABLE t_temporary ALTER e SET STORAGE PLAIN;
+CREATE INDEX t_temporary_l2 ON t_temporary USING annoy (e vector_l2_ops);
+INSERT INTO t_temporary SELECT i, even_vector(768, i) FROM generate_series(1, 15) AS i;
+VACUUM t_temporary;
+INSERT INTO t_temporary SELECT i, even_vector(768, i) FROM generate_series(16, 40) AS i;
+SELECT annoy_index_check('t_temporary_l2', true);
+DROP TABLE t_temporary;
 DROP TABLE t, source;
 
 DROP VIEW cycles;

@@ -78,6 +78,8 @@ extern bool AnnoyCheckVectorElement(float value, Node *escontext);
 extern void AnnoyCheckSameDimensions(const AnnoyVector *a,
 									 const AnnoyVector *b);
 
+/* vectormath.c */
+
 /*
  * Order of vectors as btree has it: by the elements from the first on; of two
  * vectors that agree as far as the shorter one reaches, the shorter is less.

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *program_name = "client";
+
 /* Print a message and end the program. */
 void
 die(const char *format,...)
@@ -24,7 +26,7 @@ die(const char *format,...)
 	va_list		arguments;
 
 	fflush(stdout);
-	fputs("client: ", stderr);
+	fprintf(stderr, "%s: ", program_name);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);

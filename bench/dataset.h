@@ -10,6 +10,11 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
 /* Row-major query vectors. */
 typedef struct QuerySet
 {
@@ -35,7 +40,14 @@ extern void read_ground_truth(GroundTruth *truth, const char *path,
 extern double compute_recall(const GroundTruth *truth, int query, int k,
 							 const int64_t *ids, int num_ids);
 
+/* What messages begin with. */
+extern const char *program_name;
+
 extern void die(const char *format,...)
 			__attribute__((format(printf, 1, 2), noreturn));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif							/* BENCH_DATASET_H */

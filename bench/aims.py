@@ -1,0 +1,225 @@
+"""What annoy shall reach beside HNSW (m = 16), and what it has reached."""
+
+import results
+
+HNSW = 'hnsw16'
+
+# Text, sense of the aim, aims by set.  Ratios are annoy's to HNSW's.
+RATIOS = [
+    ('qps95', 'queries/s at recall 0.95', '>=',
+     {'glove': 8, 'fmnist': 3, 'mnist': 3, 'text1536': 3}),
+    ('qps99', 'queries/s at recall 0.99', '>=',
+     {'glove': 15, 'fmnist': 4, 'mnist': 4, 'text1536': 4}),
+    ('build', 'build time, one process', '<=',
+     {'glove': 1 / 40, 'fmnist': 1 / 12, 'mnist': 1 / 12,
+      'text1536': 1 / 12}),
+    ('parallel', 'build with one worker more, times as fast as without', '>=',
+     {'glove': 1.7, 'text1536': 1.7}),
+    ('size', 'index size', '<=',
+     {'glove': 0.8, 'fmnist': 0.95, 'mnist': 0.95, 'text1536': 0.95}),
+    ('inserts', 'single-row inserts/s, many in one transaction', '>=',
+     {'glove': 5, 'fmnist': 5, 'mnist': 5, 'text1536': 5}),
+    ('blocks95', 'index blocks touched per query at recall 0.95', '<=',
+     {'glove': 1 / 3, 'fmnist': 1 / 3, 'mnist': 1 / 3, 'text1536': 1 / 3}),
+]
+
+OUT_OF_CORE_FACTOR = 8
+OUT_OF_CORE_SLOWDOWN = 2.5
+MEMORY_SLOWDOWN = 1.4
+ROWS_EXPONENT = 0.75
+ANNOY_TREES = 50
+ANNOY_FROM_RECALL = 0.9
+HNSWLIB_FROM_RECALL = 0.98
+RECALL_STEP = 0.0025
+
+
+class Ratio:
+    """A ratio; bound: '>=' or '<=' if it may be larger or smaller."""
+
+    def __init__(self, value, bound=''):
+        self.value = value
+        self.bound = bound
+
+    def reaches(self, sense, aim):
+        if sense == '>=':
+            return self.value >= aim and self.bound != '<='
+        return self.value <= aim and self.bound != '>='
+
+
+OPPOSITE = {'': '', '>=': '<=', '<=': '>='}
+
+
+def curve_ratio(ours, theirs, recall, name='qps'):
+    """Ratio of two curves at a recall, or None."""
+    mine = results.at_recall(ours, recall, name)
+    other = results.at_recall(theirs, recall, name)
+    if mine is None or other is None or not other.value:
+        return None
+    bounds = {mine.bound, OPPOSITE[other.bound]} - {''}
+    # Where both are out of the measured range there is nothing to compare.
+    if len(bounds) == 2 or (mine.bound and other.bound):
+        return None
+    return Ratio(mine.value / other.value, bounds.pop() if bounds else '')
+
+
+def measured_ratio(store, key, name):
+    queries = store.get('queries:' + name, [])
+    ours = results.of_target(queries, 'annoy')
+    theirs = results.of_target(queries, HNSW)
+    builds = [store.get('build:%s:%s' % (name, label))
+              for label in ('annoy', HNSW)]
+    if key in ('qps95', 'qps99'):
+        return curve_ratio(ours, theirs, float('0.' + key[3:]))
+    if key == 'blocks95':
+        return curve_ratio(ours, theirs, 0.95, 'index_blocks')
+    if key in ('build', 'size'):
+        if None in builds:
+            return None
+        field = 'seconds' if key == 'build' else 'bytes'
+        return Ratio(builds[0][field] / builds[1][field])
+    if key == 'parallel':
+        times = store.get('parallel:%s:annoy' % name)
+        return times and Ratio(results.median(times['0']) /
+                               results.median(times['1']))
+    rates = {row['target']: row['rows_s']
+             for row in store.get('inserts:' + name, [])}
+    return Ratio(rates['annoy'] / rates[HNSW]) if rates else None
+
+
+def least_advantage(ours, theirs, first):
+    """The smallest ratio of our rate to theirs from a recall on.
+
+    Returns (ratio, recall), or None; as far as both curves reach.
+    """
+    if not ours or not theirs:
+        return None
+    last = min(max(row['recall'] for row in rows) for rows in (ours, theirs))
+    found = []
+    recall = first
+    while recall <= last:
+        values = [results.at_recall(rows, recall) for rows in (ours, theirs)]
+        if values[1].bound != '>=':     # else theirs is not known there
+            found.append((values[0].value / values[1].value, recall))
+        recall += RECALL_STEP
+    return min(found) if found else None
+
+
+def genuine_annoy(store, name, trees=ANNOY_TREES):
+    return [row for row in store.get('peers:%s:annoy' % name, [])
+            if str(row['setting']).startswith('trees=%d;' % trees)]
+
+
+def rows_series(store, label):
+    """(rows, build seconds, query rows), of growing parts of GloVe."""
+    found = []
+    for stage in store.content['stages']:
+        words = stage.split(':')
+        if words[0] == 'rows' and words[1] != 'whole' and words[2] == label:
+            result = store.get(stage)
+            found.append((int(words[1]), result['seconds'],
+                          result['queries']))
+    whole = store.get('data:glove')
+    build = store.get('build:glove:' + label)
+    queries = store.get('rows:whole:' + label)
+    if whole and build and queries:
+        found.append((whole['rows'], build['seconds'], queries))
+    return sorted(found, key=lambda item: item[0])
+
+
+def time_exponent(store, label, recall=0.95):
+    """Growth of the time per query with rows, or None."""
+    points = [(rows, results.at_recall(queries, recall))
+              for rows, _, queries in rows_series(store, label)]
+    points = [(rows, 1 / point.value) for rows, point in points
+              if point is not None and not point.bound]
+    if len(points) < 2:
+        return None
+    return results.exponent(*zip(*points))
+
+
+def cold_medians(store, name):
+    """By target: reads, milliseconds, recall of the cold passes."""
+    cold = store.get('cold:' + name)
+    found = {}
+    for label in ('annoy', HNSW):
+        rows = results.of_target(cold['passes'] if cold else [], label)
+        if rows:
+            found[label] = {
+                'reads': results.median([row['index_reads'] +
+                                         row['table_reads'] for row in rows]),
+                'ms': results.median([row['mean_ms'] for row in rows]),
+                'recall': rows[0]['recall'], 'setting': rows[0]['setting'],
+                'spread': (min(row['mean_ms'] for row in rows),
+                           max(row['mean_ms'] for row in rows))}
+    return found
+
+
+def further(store, names, titles):
+    """The aims that are no ratios to HNSW: (text, found, reached)."""
+    lines = []
+
+    def add(text, found, reached):
+        lines.append((text, found, reached))
+
+    for name in names:
+        title = titles[name]
+        ours = results.of_target(store.get('queries:' + name), 'annoy')
+        least = least_advantage(ours, genuine_annoy(store, name),
+                                ANNOY_FROM_RECALL)
+        if least:
+            add('%s: faster than the genuine Annoy in memory, %d trees, from '
+                'recall %s on' % (title, ANNOY_TREES, ANNOY_FROM_RECALL),
+                'at least %.2f times (at recall %.3f)' % least, least[0] > 1)
+        if name == 'glove':
+            least = least_advantage(ours, store.get('peers:glove:hnswlib'),
+                                    HNSWLIB_FROM_RECALL)
+            if least:
+                add('%s: faster than hnswlib in memory from recall %s on' %
+                    (title, HNSWLIB_FROM_RECALL),
+                    'at least %.2f times (at recall %.3f)' % least,
+                    least[0] > 1)
+        for recall in (0.95, 0.99):
+            ratio = curve_ratio(store.get('memory:' + name), ours, recall)
+            if ratio:
+                add('%s: time per query at recall %s within %s times that of '
+                    'the same search in plain memory' %
+                    (title, recall, MEMORY_SLOWDOWN),
+                    '%.2f times' % ratio.value,
+                    ratio.value <= MEMORY_SLOWDOWN)
+        _add_cold(add, store, name, title)
+        _add_out_of_core(add, store, name, title)
+    growth = time_exponent(store, 'annoy')
+    if growth is not None:
+        series = rows_series(store, 'annoy')
+        add('GloVe: time per query at recall 0.95 from %s to %s rows grows no '
+            'faster than rows^%s' % (format(series[0][0], ','),
+                                     format(series[-1][0], ','),
+                                     ROWS_EXPONENT),
+            'rows^%.2f' % growth, growth <= ROWS_EXPONENT)
+    return lines
+
+
+def _add_cold(add, store, name, title):
+    cold = cold_medians(store, name)
+    if len(cold) == 2:
+        ours, theirs = cold['annoy'], cold[HNSW]
+        add('%s: nothing cached: fewer reads and less time than HNSW' % title,
+            '%.0f and %.0f reads, %.2f and %.2f ms a query' %
+            (ours['reads'], theirs['reads'], ours['ms'], theirs['ms']),
+            ours['reads'] < theirs['reads'] and ours['ms'] < theirs['ms'])
+
+
+def _add_out_of_core(add, store, name, title):
+    build = store.get('outofcore:' + name)
+    if not build:
+        return
+    slowdown = build['seconds'] / build['in_memory_seconds']
+    add('%s: a build with an eighth of the data as memory takes at most %s '
+        'times as long, and makes the same forest' %
+        (title, OUT_OF_CORE_SLOWDOWN),
+        '%.2f times (%.1f s, %.1f s) with 1/%.1f of the data (%d kB); %s' %
+        (slowdown, build['seconds'], build['in_memory_seconds'],
+         build['factor'], build['memory_kb'],
+         'the same' if build['same_forest'] else 'another forest'),
+        slowdown <= OUT_OF_CORE_SLOWDOWN and build['same_forest'] and
+        build['factor'] >= OUT_OF_CORE_FACTOR * 0.99)

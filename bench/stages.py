@@ -1,0 +1,165 @@
+"""The stages of a run, in order: what matters most comes first."""
+
+import collections
+import time
+import traceback
+
+import machine
+import measurements
+import results
+import sets
+
+Stage = collections.namedtuple('Stage', 'name action')
+
+QUICK_QUERIES = 100
+MAIN_TREES = '50'           # those of the aim
+
+# Peers that take long and decide nothing; measured with --heavy.
+HEAVY = ('hnsw24:mnist', 'hnsw24:text1536', 'queries24:mnist',
+         'queries24:text1536', 'peers:text1536:hnswlib')
+
+MAIN_LABELS = ['annoy', 'hnsw16', 'ivfflat']
+PARALLEL_SETS = ('glove', 'text1536')
+PARALLEL_HNSW_SETS = ('glove',)
+
+
+def set_names(options):
+    """The sets' names in files, by their names in the report."""
+    return {name: '%s_%d' % (name, sets.SETS[name].quick_rows)
+            if options.quick else name for name in options.sets}
+
+
+def plan(options, bench, store):
+    """All stages that were asked for."""
+    stages = []
+
+    def add(name, function, *arguments):
+        stages.append(Stage(name, lambda: function(*arguments)))
+
+    bench = bench or collections.defaultdict(lambda: None)  # for --list
+    names = set_names(options)
+    method = _methods(bench)
+    for short, name in names.items():
+        add('data:' + short, method('make_data'), name)
+        for label in MAIN_LABELS:
+            add('build:%s:%s' % (short, label), method('build_index'), name,
+                label)
+        add('queries:' + short, method('query'), name, MAIN_LABELS, 1)
+        add('queries2:' + short, method('query'), name, ['annoy', 'hnsw16'], 2)
+        add('memory:' + short, _in_memory, bench, name)
+        add('cold:' + short, _cold, bench, store, short, name)
+        if short in PARALLEL_SETS:
+            add('parallel:%s:annoy' % short, method('build_parallel'), name,
+                'annoy')
+        add('outofcore:' + short, method('build_out_of_core'), name)
+        if short == 'glove':
+            for label in ('annoy', 'hnsw16'):
+                add('rows:whole:' + label, method('query_rows'), name, label)
+        add('inserts:' + short, _insert, bench, name)
+    _add_rows(add, method, options, names)
+    for short, name in names.items():
+        add('peers:%s:annoy' % short, _peer, bench, short, name, 'annoy',
+            options)
+        add('peers:%s:hnswlib' % short, _peer, bench, short, name, 'hnswlib',
+            options)
+    for short in PARALLEL_HNSW_SETS:
+        if short in names:
+            add('parallel:%s:hnsw16' % short, method('build_parallel'),
+                names[short], 'hnsw16')
+    for short, name in names.items():
+        add('hnsw24:' + short, method('build_index'), name, 'hnsw24')
+        add('queries24:' + short, method('query'), name,
+            ['annoy', 'hnsw24'], 1)
+    skipped = tuple(word for word in options.skip.split(',') if word)
+    if options.server:
+        skipped += ('cold', 'memory')
+    return [stage for stage in stages
+            if not stage.name.startswith(skipped or ('-',)) and
+            (options.heavy or not stage.name.startswith(HEAVY))]
+
+
+def _methods(bench):
+    """Methods of the bench, also where there is none yet."""
+    return lambda name: getattr(bench, name, None)
+
+
+def _add_rows(add, method, options, names):
+    if 'glove' not in names:
+        return
+    series = (sets.QUICK_ROWS_SERIES if options.quick else sets.ROWS_SERIES)
+    for rows in series:
+        for label in ('annoy', 'hnsw16'):
+            add('rows:%d:%s' % (rows, label), method('measure_rows'),
+                'glove_%d' % rows, label)
+
+
+def _in_memory(bench, name):
+    machine.run(['make', '-C', bench.folder, '-s', 'memory'])
+    return bench.in_memory(name)
+
+
+def _cold(bench, store, short, name):
+    rows = store.get('queries:' + short)
+    if rows is None:
+        raise machine.Failure('stage queries:%s is needed' % short)
+    settings = {label: results.cheapest_setting(
+        results.of_target(rows, label), measurements.WANTED_RECALL)
+        for label in ('annoy', 'hnsw16')}
+    return bench.cold(name, settings)
+
+
+def _insert(bench, name):
+    """Afterwards the tables are again those that the ground truth is of."""
+    table = bench.insert(name)
+    bench.restore(name)
+    return table
+
+
+def _peer(bench, short, name, program, options):
+    machine.run(['make', '-C', bench.folder, '-s', 'peers'])
+    words = ['peers/' + program, '-r', str(measurements.TIMED_PASSES)]
+    words += ['-n', str(QUICK_QUERIES if options.quick else
+                        measurements.PEER_QUERIES)]
+    if (program == 'annoy' and short == 'text1536' and
+            not (options.heavy or options.quick)):
+        words += ['-t', MAIN_TREES]
+    efforts = sets.PEER_EFFORTS[program]
+    return bench.run_program(words + [bench.stem(name)] +
+                             [str(effort) for effort in efforts
+                              if effort <= bench.rows(name)])
+
+
+def forget_lost_tables(stages, store):
+    """The server is new: what unfinished sets need has to be built again."""
+    pending = {stage.name.split(':')[1] for stage in stages
+               if not store.has(stage.name)}
+    if 'whole' in pending:
+        pending.add('glove')
+    for name in list(store.content['stages']):
+        words = name.split(':')
+        if words[0] in ('build', 'hnsw24') and words[1] in pending:
+            del store.content['stages'][name]
+
+
+def run(stages, options, store, say):
+    """Run the stages that are not done; a failed one does not end the run."""
+    anew = tuple(word for word in options.again.split(',') if word)
+    failed = []
+    for stage in stages:
+        if store.has(stage.name) and not (anew and
+                                          stage.name.startswith(anew)):
+            continue
+        say(stage.name)
+        started = time.monotonic()
+        try:
+            result = stage.action()
+        except Exception as failure:    # hours of others are not lost for it
+            say('%s FAILED: %s' % (stage.name, failure))
+            if not isinstance(failure, machine.Failure):
+                traceback.print_exc()
+            failed.append(stage.name)
+            continue
+        store.put(stage.name, result, time.monotonic() - started)
+    store.content['failed'] = failed
+    store.save()
+    say('done' + (', but for ' + ', '.join(failed) if failed else ''))

@@ -52,7 +52,7 @@ include $(PGXS)
 
 # The kernels are loops to be unrolled and vectorized.  In front of the user's
 # own flags, so that those win.
-$(filter src/kernel%.o src/sketch.o src/query.o src/split.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))
+$(filter src/kernel%.o src/sketch.o src/query.o src/split.o src/half.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))
 
 # Many servers are built without dependency tracking.
 $(OBJS): $(wildcard $(top)src/*.h) | $(CURDIR)/src

@@ -24,5 +24,6 @@ void
 _PG_init(void)
 {
 	AnnoyInitOptions();
+	AnnoyInitPlanner();
 	(void) AnnoyChooseKernels(NULL);
 }

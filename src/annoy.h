@@ -64,6 +64,12 @@ extern void annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 							  Cost *total_cost, Selectivity *selectivity,
 							  double *correlation, double *pages);
 
+/* plan.c */
+extern void AnnoyInitPlanner(void);
+
+/* Tells that the query being planned may use an index of ours. */
+extern void AnnoyNoteIndexPath(const struct IndexPath *path);
+
 /* options.c */
 extern bytea *annoyoptions(Datum reloptions, bool validate);
 

@@ -15,13 +15,17 @@
 #define ANNOYCOMPAT_H
 
 #include "access/amapi.h"
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
+#include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/optimizer.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
@@ -93,7 +97,8 @@ extern int	no_such_variable
 
 /*
  * Adds one block to a relation and returns its buffer, exclusively locked and
- * all zeroes.  16 extends without the heavyweight lock where it can.
+ * all zeroes.  16 takes the lock itself.  Before, callers may leave it out for
+ * a relation of their own transaction, but workers of a build extend it too.
  */
 static inline Buffer
 AnnoyExtendRelation(Relation relation, ForkNumber fork)
@@ -101,16 +106,62 @@ AnnoyExtendRelation(Relation relation, ForkNumber fork)
 #if PG_VERSION_NUM >= 160000
 	return ExtendBufferedRel(BMR_REL(relation), fork, NULL, EB_LOCK_FIRST);
 #else
-	bool		needs_lock = !RELATION_IS_LOCAL(relation);
 	Buffer		buffer;
 
-	if (needs_lock)
-		LockRelationForExtension(relation, ExclusiveLock);
+	LockRelationForExtension(relation, ExclusiveLock);
 	buffer = ReadBufferExtended(relation, fork, P_NEW, RBM_ZERO_AND_LOCK,
 								NULL);
-	if (needs_lock)
-		UnlockRelationForExtension(relation, ExclusiveLock);
+	UnlockRelationForExtension(relation, ExclusiveLock);
 	return buffer;
+#endif
+}
+
+/*
+ * The same for several blocks, which are pinned, all zeroes, and not locked.
+ * For relations that several processes extend at the same time: they wait for
+ * each other less often.
+ */
+static inline void
+AnnoyExtendRelationBy(Relation relation, ForkNumber fork, int count,
+					  Buffer *buffers)
+{
+	int			done = 0;
+
+#if PG_VERSION_NUM >= 160000
+	while (done < count)
+	{
+		uint32		extended;
+
+		(void) ExtendBufferedRelBy(BMR_REL(relation), fork, NULL, 0,
+								   count - done, buffers + done, &extended);
+		done += extended;
+	}
+#else
+	LockRelationForExtension(relation, ExclusiveLock);
+	for (; done < count; done++)
+		buffers[done] = ReadBufferExtended(relation, fork, P_NEW, RBM_NORMAL,
+										   NULL);
+	UnlockRelationForExtension(relation, ExclusiveLock);
+#endif
+}
+
+/*
+ * How many workers the server would have take part in building an index.  17
+ * has planned it when it calls ambuild of a method with amcanbuildparallel;
+ * before, it plans for B-trees only.
+ */
+static inline int
+AnnoyPlanBuildWorkers(Relation heap, Relation index,
+					  struct IndexInfo *index_info)
+{
+#if PG_VERSION_NUM >= 170000
+	(void) heap;
+	(void) index;
+	return index_info->ii_ParallelWorkers;
+#else
+	(void) index_info;
+	return plan_create_index_workers(RelationGetRelid(heap),
+									 RelationGetRelid(index));
 #endif
 }
 
@@ -150,6 +201,47 @@ AnnoyReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
 	return found;
 }
 
+/* The arguments of planner_hook: 19 added one. */
+#if PG_VERSION_NUM >= 190000
+#define ANNOY_PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo bound_params, struct ExplainState *explain_state
+#define ANNOY_PLANNER_ARGUMENTS \
+	parse, query_string, cursor_options, bound_params, explain_state
+#else
+#define ANNOY_PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo bound_params
+#define ANNOY_PLANNER_ARGUMENTS \
+	parse, query_string, cursor_options, bound_params
+#endif
+
+/*
+ * Shared buffers' headers, looked at without a lock: whether the buffer has been
+ * used so little of late that clock sweep will soon take it, and a request to
+ * the processor for the header, to be changed soon.  19 made the state longer.
+ */
+static inline bool
+AnnoyBufferIsWorn(Buffer buffer)
+{
+	BufferDesc *header;
+
+	if (BufferIsLocal(buffer))
+		return true;
+	header = GetBufferDescriptor(buffer - 1);
+#if PG_VERSION_NUM >= 190000
+	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u64(&header->state)) < 2;
+#else
+	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u32(&header->state)) < 2;
+#endif
+}
+
+static inline void
+AnnoyPrefetchBufferHeader(Buffer buffer)
+{
+	__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
+}
+
 /*
  * The next value of a sorted set of Datums passed by value; false at the end.
  * 16 lets the caller say whether those passed by reference are copied.
@@ -186,6 +278,20 @@ AnnoyVacuumDelayPoint(void)
 	vacuum_delay_point(false);
 #else
 	vacuum_delay_point();
+#endif
+}
+
+/*
+ * Begins a scan in the order of one distance.  18 can tell EXPLAIN about it,
+ * which is of no use to a function.
+ */
+static inline IndexScanDesc
+AnnoyBeginOrderedScan(Relation heap, Relation index, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, 0, 1);
+#else
+	return index_beginscan(heap, index, snapshot, 0, 1);
 #endif
 }
 
@@ -236,7 +342,7 @@ AnnoyDisablePath(IndexPath *path)
 
 #if PG_VERSION_NUM >= 170000
 #define ANNOY_ROUTINE_FIELDS_17 \
-	.amcanbuildparallel = false, \
+	.amcanbuildparallel = true, \
 	.aminsertcleanup = NULL,
 #else
 #define ANNOY_ROUTINE_FIELDS_17

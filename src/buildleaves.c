@@ -1,33 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * buildleaves.c
- *	  Second step of a tree: assigning items to cells and writing leaves.
+ *	  Third step of a tree: writing leaves.
  *
- * Each item goes to the cell with the nearest centroid among those that a
- * short walk of the tree finds: one step of Lloyd's algorithm (IEEE Trans.
- * Inf. Theory 28, 1982).  A tuplesort brings the items of each cell together,
- * in the order of TIDs.  The cells of a directory then become leaves:
- * overfull ones are split again, small ones are joined with the next.  Last,
- * the directory's provisional entries are replaced by the leaves; if they are
- * too many it is split, with a hyperplane more above.
+ * The items of a batch (buildassign.c) come cell by cell, in the order of TIDs.
+ * The cells of a directory become leaves: overfull ones are split again, small
+ * ones are joined with the next.  For the first tree the items themselves are
+ * written, in the order of its leaves.  Last, the directory's provisional
+ * entries are replaced by the leaves; if they are too many it is split, with a
+ * hyperplane more above.  Directories do not depend on each other, so that any
+ * process can take any batch.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "catalog/pg_type_d.h"
-#include "commands/progress.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
-#include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "annoy.h"
 #include "build.h"
 #include "leaf.h"
-#include "tree.h"
 
 /* Entries of a leaf after a build, as a share of what it holds. */
 #define LEAF_FILL 0.94
@@ -35,22 +30,9 @@
 /* A cell below this share of a leaf is joined with the next one. */
 #define SMALL_CELL 0.20
 
-/* Memory for the sort, as a share of what is left beside fixed sizes. */
-#define SORT_SHARE 0.55
-
 /* Random streams of different purposes begin with different hashes. */
 #define PATH_OF_GROUP 1
 #define PATH_OF_DIRECTORY 2
-
-/* A finished leaf, as its directory needs it. */
-typedef struct FinishedLeaf
-{
-	BlockNumber block;
-	float		scale;
-	float		norm_squared;
-	float		extra;
-	int8	   *centroid;
-} FinishedLeaf;
 
 typedef struct LeafWriter
 {
@@ -77,82 +59,31 @@ typedef struct LeafWriter
 	float	   *margins;		/* scratch */
 
 	/* leaves of the directory at hand */
-	FinishedLeaf *leaves;
+	AnnoyCentroid *leaves;
 	int			leaf_count;
 	int			leaves_allocated;
 	MemoryContext leaf_context;
 } LeafWriter;
 
 /* ---------------------------------------------------------------------
- * Assignment
- * ---------------------------------------------------------------------
- */
-
-/* Sends every item to its cell; counts[cell] is set. */
-static Tuplesortstate *
-assign_items(AnnoyBuild *build, int tree, TupleDesc desc, int64 *counts)
-{
-	int			s = build->forest->sketcher.sketch_dimensions;
-	Tuplesortstate *sort = AnnoyBeginSort(desc, (int) (build->spare_mem * SORT_SHARE));
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	AnnoyItemStream stream;
-	AnnoyBuildItem item;
-	AnnoyWalk	walk;
-	AnnoyQuery	query;
-	int16	   *quantised = palloc(sizeof(int16) * s);
-	int64		done = 0;
-
-	AnnoyInitWalk(&walk, build->index, build->forest);
-	AnnoyBeginStream(&stream, build, tree > 0);
-	while (AnnoyNextStreamItem(&stream, &item))
-	{
-		float		extra;
-		bool		unbounded;
-		uint32		cell;
-
-		AnnoySketchValue(build, item.value, &extra, &unbounded);
-		AnnoyInitItemQuery(&query, quantised, &build->forest->sketcher,
-						   build->sketch, extra);
-		cell = AnnoyChooseLeaf(&walk, &query, tree).link.block;
-		counts[cell]++;
-
-		ExecClearTuple(slot);
-		slot->tts_values[0] = Int32GetDatum((int32) cell);
-		slot->tts_values[1] = Int64GetDatum(item.tid);
-		slot->tts_values[2] = Int64GetDatum(ItemPointerIsValid(&item.address) ?
-											AnnoyPackTid(&item.address) : 0);
-		slot->tts_values[3] = PointerGetDatum(item.value);
-		memset(slot->tts_isnull, false, 4);
-		ExecStoreVirtualTuple(slot);
-		tuplesort_puttupleslot(sort, slot);
-		if (++done % 1024 == 0)
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
-	}
-	AnnoyEndStream(&stream);
-	ExecDropSingleTupleTableSlot(slot);
-	pfree(quantised);
-	tuplesort_performsort(sort);
-	return sort;
-}
-
-/* ---------------------------------------------------------------------
  * Leaves
  * ---------------------------------------------------------------------
  */
 
-static FinishedLeaf *
-new_finished_leaf(LeafWriter *writer)
+static AnnoyCentroid *
+new_leaf(LeafWriter *writer)
 {
-	FinishedLeaf *leaf;
+	AnnoyCentroid *leaf;
 
 	if (writer->leaf_count == writer->leaves_allocated)
 	{
 		writer->leaves_allocated *= 2;
-		writer->leaves = repalloc_huge(writer->leaves, sizeof(FinishedLeaf) *
+		writer->leaves = repalloc_huge(writer->leaves, sizeof(AnnoyCentroid) *
 									   (Size) writer->leaves_allocated);
 	}
 	leaf = &writer->leaves[writer->leaf_count++];
 	leaf->centroid = MemoryContextAlloc(writer->leaf_context, writer->s);
+	leaf->link.version = ANNOY_FIRST_VERSION;
 	return leaf;
 }
 
@@ -175,17 +106,12 @@ place_item(LeafWriter *writer, int item)
 static void
 write_leaf(LeafWriter *writer, const int32 *items, int count)
 {
+	Relation	index = writer->build->index;
 	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
-	FinishedLeaf *leaf = new_finished_leaf(writer);
-	float	   *mean = writer->build->split_scratch;
+	AnnoyCentroid *leaf = new_leaf(writer);
 	Buffer		buffer = InvalidBuffer;
 
-	AnnoyMeanSketch(&writer->set, items, count, mean, &leaf->extra,
-					mean + writer->s);
-	leaf->scale = AnnoyQuantiseDirection(writer->s, mean, leaf->centroid);
-	leaf->norm_squared = leaf->scale * leaf->scale *
-		(float) AnnoyQuantisedNorm(writer->s, leaf->centroid);
-	leaf->block = InvalidBlockNumber;
+	AnnoyMeasureCentroid(writer->build, &writer->set, items, count, leaf);
 
 	/* first the items, so that the leaf is not locked meanwhile */
 	for (int i = 0; i < count; i++)
@@ -194,8 +120,8 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 	{
 		if (i % writer->capacity == 0)
 		{
-			Buffer		next = AnnoyExtend(writer->build->index, MAIN_FORKNUM,
-										   ANNOY_PAGE_LEAF, writer->tree);
+			Buffer		next = AnnoyExtendBuild(&writer->build->extender,
+												ANNOY_PAGE_LEAF, writer->tree);
 			Page		page = BufferGetPage(next);
 
 			AnnoyStartLeaf(page, sketcher, leaf->centroid, leaf->scale,
@@ -205,10 +131,11 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 				AnnoyPageGetOpaque(page)->flags |= ANNOY_LEAF_CHAINED;
 				AnnoyPageGetOpaque(BufferGetPage(buffer))->chainlink =
 					BufferGetBlockNumber(next);
+				AnnoyLogPage(index, buffer);
 				UnlockReleaseBuffer(buffer);
 			}
 			else
-				leaf->block = BufferGetBlockNumber(next);
+				leaf->link.block = BufferGetBlockNumber(next);
 			buffer = next;
 		}
 		AnnoyAddLeafEntry(BufferGetPage(buffer), sketcher,
@@ -216,6 +143,7 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 						  writer->unbounded[items[i]],
 						  &writer->addresses[items[i]]);
 	}
+	AnnoyLogPage(index, buffer);
 	UnlockReleaseBuffer(buffer);
 }
 
@@ -265,30 +193,29 @@ flush_group(LeafWriter *writer)
 	MemoryContextReset(writer->value_context);
 }
 
-/* Adds the next sorted item to the group. */
+/* Adds the next item of a batch to the group. */
 static void
-load_item(LeafWriter *writer, TupleTableSlot *slot)
+load_item(LeafWriter *writer, const AnnoyBuildItem *item)
 {
-	bool		isnull;
 	int			i = writer->count++;
-	struct varlena *value = (struct varlena *)
-		DatumGetPointer(slot_getattr(slot, 4, &isnull));
 	float	   *sketch = writer->sketches + (Size) i * writer->s;
 	AnnoyBuild *build = writer->build;
 
-	writer->tids[i] = DatumGetInt64(slot_getattr(slot, 2, &isnull));
-	AnnoySketchValue(build, value, &writer->set.extra[i], &writer->unbounded[i]);
+	writer->tids[i] = item->tid;
+	AnnoySketchValue(build, item->value, &writer->set.extra[i],
+					 &writer->unbounded[i]);
 	memcpy(sketch, build->sketch, sizeof(float) * writer->s);
 	writer->set.scale[i] =
 		AnnoyQuantiseSketch(writer->s, sketch,
 							writer->set.quantised + (Size) i * writer->s);
 	if (writer->tree > 0)
-		AnnoyUnpackTid(DatumGetInt64(slot_getattr(slot, 3, &isnull)),
-					   &writer->addresses[i]);
+		AnnoyUnpackTid(item->address, &writer->addresses[i]);
+	else if (item->stays)
+		writer->values[i] = item->value;
 	else
 		writer->values[i] = memcpy(MemoryContextAlloc(writer->value_context,
-													  VARSIZE(value)),
-								   value, VARSIZE(value));
+													  build->value_size),
+								   item->value, build->value_size);
 }
 
 /* ---------------------------------------------------------------------
@@ -296,45 +223,20 @@ load_item(LeafWriter *writer, TupleTableSlot *slot)
  * ---------------------------------------------------------------------
  */
 
-/* Fills a directory page; takes the given block or a new one. */
+/* Fills a directory with some of the leaves; takes the given block or a new one. */
 static AnnoyChild
 fill_directory(LeafWriter *writer, const int32 *leaves, int count,
 			   BlockNumber block, AnnoyParent parent)
 {
-	Buffer		buffer;
-	Page		page;
+	const AnnoyCentroid **entries =
+		palloc(sizeof(AnnoyCentroid *) * Max(count, 1));
 	AnnoyChild	child;
 
-	if (BlockNumberIsValid(block))
-		buffer = AnnoyReadPage(writer->build->index, block,
-							   ANNOY_PAGE_DIRECTORY, BUFFER_LOCK_EXCLUSIVE);
-	else
-		buffer = AnnoyExtend(writer->build->index, MAIN_FORKNUM,
-							 ANNOY_PAGE_DIRECTORY, writer->tree);
-	page = BufferGetPage(buffer);
-	AnnoyInitPage(page, ANNOY_PAGE_DIRECTORY, writer->tree);
-	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
-	AnnoyPageGetDirectoryHeader(page)->count = count;
-	AnnoyPageGetDirectoryHeader(page)->parent = parent;
 	for (int i = 0; i < count; i++)
-	{
-		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, writer->s, i);
-		FinishedLeaf *leaf = &writer->leaves[leaves[i]];
-
-		entry->leaf.block = leaf->block;
-		entry->leaf.version = ANNOY_FIRST_VERSION;
-		entry->scale = leaf->scale;
-		entry->norm_squared = leaf->norm_squared;
-		entry->extra = leaf->extra;
-		memcpy(entry->centroid, leaf->centroid, writer->s);
-	}
-	((PageHeader) page)->pd_lower += count * AnnoyDirectoryEntrySize(writer->s);
-	MarkBufferDirty(buffer);
-	child.block = BufferGetBlockNumber(buffer);
-	child.version = ANNOY_FIRST_VERSION;
-	child.slot = 0;
-	child.kind = ANNOY_PAGE_DIRECTORY;
-	UnlockReleaseBuffer(buffer);
+		entries[i] = &writer->leaves[leaves[i]];
+	child = AnnoyWriteDirectory(writer->build, writer->tree, block, parent,
+								entries, count);
+	pfree(entries);
 	return child;
 }
 
@@ -399,11 +301,11 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 	parent.side = 0;
 	child = split_directory(writer, centroids, leaves, left, block, parent,
 							AnnoyHash(path, 1));
-	AnnoySetChild(writer->build, writer->tree, parent, &child);
+	AnnoySetChild(writer->build, parent, &child);
 	parent.side = 1;
 	child = split_directory(writer, centroids, leaves + left, count - left,
 							InvalidBlockNumber, parent, AnnoyHash(path, 2));
-	AnnoySetChild(writer->build, writer->tree, parent, &child);
+	AnnoySetChild(writer->build, parent, &child);
 	return node;
 }
 
@@ -420,9 +322,9 @@ finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
 	child = split_directory(writer, &centroids, leaves, writer->leaf_count,
 							directory->block, directory->parent,
 							AnnoyHash(AnnoyHash(writer->path, PATH_OF_DIRECTORY),
-									  directory->first_cell));
+									  directory->path));
 	if (child.block != directory->block)
-		AnnoySetChild(writer->build, writer->tree, directory->parent, &child);
+		AnnoySetChild(writer->build, directory->parent, &child);
 	AnnoyFreeSet(&centroids);
 	pfree(leaves);
 	writer->leaf_count = 0;
@@ -466,78 +368,71 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 												 ALLOCSET_DEFAULT_SIZES);
 	writer->leaf_count = 0;
 	writer->leaves_allocated = 64;
-	writer->leaves = palloc(sizeof(FinishedLeaf) * writer->leaves_allocated);
+	writer->leaves = palloc(sizeof(AnnoyCentroid) * writer->leaves_allocated);
 }
 
-/* Turns the sorted items into leaves and directories. */
+/* The cells of the group's items are complete: are they enough for leaves? */
 static void
-write_leaves(LeafWriter *writer, Tuplesortstate *sort, TupleTableSlot *slot,
-			 const int64 *counts)
+end_cell(LeafWriter *writer)
 {
-	int64		done = 0;
-	int			small = (int) (writer->capacity * SMALL_CELL);
-
-	for (int d = 0; d < writer->cells->directory_count; d++)
-	{
-		const AnnoyCellDirectory *directory = &writer->cells->directories[d];
-
-		for (uint32 i = 0; i < directory->cell_count; i++)
-		{
-			int64		left = counts[directory->first_cell + i];
-
-			while (left > 0)
-			{
-				if (!tuplesort_gettupleslot(sort, true, false, slot, NULL))
-					elog(ERROR, "items lost in the build of index \"%s\"",
-						 RelationGetRelationName(writer->build->index));
-				load_item(writer, slot);
-				left--;
-				done++;
-				if (writer->count == writer->group_allocated)
-					flush_group(writer);
-			}
-			if (writer->count >= small)
-				flush_group(writer);
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
-		}
+	if (writer->count >= (int) (writer->capacity * SMALL_CELL))
 		flush_group(writer);
-		finish_directory(writer, directory);
-	}
 }
 
-/* Assigns a tree's items to its cells and writes leaves and directories. */
+/* Turns a batch of items into leaves and directories. */
+static void
+write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
+			int batch, int64 *rows)
+{
+	const AnnoyCells *cells = writer->cells;
+	uint32		present = 0;	/* the cell at hand */
+	uint32		cell;
+	AnnoyBuildItem item;
+
+	/* batches are taken in ascending order */
+	while (cells->directories[*directory].batch < batch)
+		(*directory)++;
+	while (AnnoyNextBatchItem(reader, &cell, &item))
+	{
+		const AnnoyCellDirectory *d = &cells->directories[*directory];
+
+		if (writer->count > 0 && cell != present)
+			end_cell(writer);
+		present = cell;
+		for (; cell >= d->first_cell + d->cell_count; d++, (*directory)++)
+		{
+			flush_group(writer);
+			finish_directory(writer, d);
+		}
+		load_item(writer, &item);
+		if (writer->count == writer->group_allocated)
+			flush_group(writer);
+		AnnoyCountRow(writer->build, rows);
+	}
+	flush_group(writer);
+	for (; *directory < cells->directory_count &&
+		 cells->directories[*directory].batch == batch; (*directory)++)
+		finish_directory(writer, &cells->directories[*directory]);
+}
+
+/*
+ * Turns a tree's items into leaves and directories: those of the batches that
+ * this process takes.
+ */
 void
-AnnoyWriteLeaves(AnnoyBuild *build, int tree, AnnoyCells *cells)
+AnnoyWriteLeaves(AnnoyBuild *build, int tree, const AnnoyCells *cells,
+				 AnnoyBatchReader *reader)
 {
 	LeafWriter	writer;
-	TupleDesc	desc = CreateTemplateTupleDesc(4);
-	int64	   *counts = palloc_extended(sizeof(int64) * (Size) cells->cell_count,
-										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	Tuplesortstate *sort;
-	TupleTableSlot *slot;
+	int			directory = 0;
+	int			batch;
+	int64		rows = 0;
 
-	TupleDescInitEntry(desc, 1, "cell", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "address", INT8OID, -1, 0);
-	AnnoyInitValueColumn(desc, 4, "value");
-
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
-								 ANNOY_PHASE_ASSIGN);
-	sort = assign_items(build, tree, desc, counts);
-
-	/* the loaded rows are on their way to the item pages */
-	if (build->rows)
-		tuplestore_end(build->rows);
-	build->rows = NULL;
-
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
-								 ANNOY_PHASE_WRITE);
-	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	AnnoyOpenBatches(reader);
 	init_writer(&writer, build, tree, cells);
-	write_leaves(&writer, sort, slot, counts);
+	while (AnnoyTakeBatch(reader, &batch))
+		write_batch(&writer, reader, &directory, batch, &rows);
 	AnnoyEndItemWriter(&build->writer);
-	ExecDropSingleTupleTableSlot(slot);
-	tuplesort_end(sort);
 }
 
 /* A tree without items: a directory with one empty leaf, for inserts to come. */

@@ -7,7 +7,7 @@
  * (almost) all of it.  For each of their nearest neighbours the walk tells
  * after how many inspected items it was reached; the budget is the number
  * that reaches the wanted share of them.  A member is no part of its own
- * answer.
+ * answer.  With workers, each process takes some of the members.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,8 +27,6 @@
  * easier to place than a vector that comes from outside.
  */
 #define CALIBRATION_RECALL (0.95 + 0.01)
-#define CALIBRATION_NEIGHBORS 10
-
 /* Bounds leave so many standard deviations in an exact search. */
 #define CALIBRATION_EPSILON 3.0f
 
@@ -54,15 +52,15 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 {
 	AnnoySearchLimits limits;
 	AnnoySearchResult result;
-	ItemPointerData addresses[CALIBRATION_NEIGHBORS];
+	ItemPointerData addresses[ANNOY_CALIBRATION_NEIGHBORS];
 	int			count = 0;
 
 	limits.search_k = CALIBRATION_ITEMS;
 	limits.max_items = CALIBRATION_ITEMS;
 	limits.order = ANNOY_ORDER_OFF;
 	limits.epsilon = CALIBRATION_EPSILON;
-	AnnoyStartSearch(search, member->value, &limits);
-	while (count < CALIBRATION_NEIGHBORS && AnnoyNextResult(search, &result) &&
+	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
+	while (count < ANNOY_CALIBRATION_NEIGHBORS && AnnoyNextResult(search, &result) &&
 		   result.kind == ANNOY_DISTANCE_NUMBER)
 		if (AnnoyPackTid(&result.heap_tid) != member->tid)
 			addresses[count++] = result.address;
@@ -70,22 +68,36 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 	return count;
 }
 
-/* The budget, at least 1. */
+/* Searches for members as long as there are any that nobody has taken. */
+void
+AnnoyLocateMembers(AnnoyBuild *build)
+{
+	AnnoyBuildShared *shared = build->shared;
+	AnnoySearch *search = AnnoyBeginSearch(build->index);
+	uint64		member;
+
+	while ((member = AnnoyTakeWork(build)) < shared->member_count)
+	{
+		CHECK_FOR_INTERRUPTS();
+		shared->neighbors[member] =
+			locate_neighbors(search, &build->members[member],
+							 shared->positions[member]);
+	}
+	AnnoyEndSearch(search);
+}
+
+/* The budget, at least 1, once all members were searched for. */
 int64
 AnnoyCalibrate(AnnoyBuild *build)
 {
-	int			members = Min(build->sample_count, ANNOY_CALIBRATION_MEMBERS);
-	int64	   *positions = palloc(sizeof(int64) * members * CALIBRATION_NEIGHBORS);
+	AnnoyBuildShared *shared = build->shared;
+	int64	   *positions = palloc(sizeof(shared->positions));
 	int			count = 0;
 	int64		budget = 1;
-	AnnoySearch *search = AnnoyBeginSearch(build->index);
 
-	for (int i = 0; i < members; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		count += locate_neighbors(search, &build->sample[i], positions + count);
-	}
-	AnnoyEndSearch(search);
+	for (int i = 0; i < shared->member_count; i++)
+		for (int j = 0; j < shared->neighbors[i]; j++)
+			positions[count++] = shared->positions[i][j];
 	if (count > 0)
 	{
 		qsort(positions, count, sizeof(int64), compare_positions);

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
+#include "utils/memutils.h"
 
 #include "annoycompat.h"
 #include "check.h"

@@ -91,6 +91,7 @@ typedef struct ScanCost
 	double		search_k;		/* entries inspected at a time */
 	int			n_trees;
 	int			dimensions;
+	double		value_size;		/* bytes of the elements of a vector */
 	double		leaf_capacity;	/* entries on an average leaf */
 	double		leaf_pages;		/* of the whole index */
 	double		item_pages;
@@ -112,9 +113,9 @@ typedef struct ScanWork
 
 /* Bytes of a stored vector on an item page, with line pointer. */
 static double
-item_size(int dimensions)
+item_size(double value_size)
 {
-	return dimensions * sizeof(float4) + 2 * sizeof(int32) +
+	return value_size + 2 * sizeof(int32) +
 		sizeof(AnnoyItemData) + sizeof(ItemIdData);
 }
 
@@ -168,8 +169,10 @@ describe_index(ScanCost *scan)
 		budget = annoy_search_k;
 
 	scan->n_trees = Max(meta.n_trees, 1);
-	scan->dimensions = meta.dimensions > 0 ? meta.dimensions :
-		ASSUMED_DIMENSIONS;
+	if (meta.dimensions <= 0)
+		meta.dimensions = ASSUMED_DIMENSIONS;
+	scan->dimensions = meta.dimensions;
+	scan->value_size = AnnoyEstimateValueSize(&meta);
 	scan->search_k = budget > 0 ? budget : sqrt(scan->tuples);
 }
 
@@ -178,7 +181,7 @@ static void
 measure_index(ScanCost *scan)
 {
 	int			s = AnnoySketchDimensions(scan->dimensions);
-	double		size = item_size(scan->dimensions);
+	double		size = item_size(scan->value_size);
 
 	scan->leaf_capacity = Max(1.0, AnnoyLeafCapacity(s) * LEAF_FILL);
 	scan->leaf_pages = Max(1.0, ceil(scan->n_trees * scan->tuples /
@@ -212,7 +215,7 @@ static double
 detoast_cost(const ScanCost *scan)
 {
 	RelOptInfo *rel = scan->index->rel;
-	double		bytes = scan->dimensions * sizeof(float4);
+	double		bytes = scan->value_size;
 
 	/* an expression may be made from anything */
 	if (scan->index->indexkeys[0] == 0)
@@ -314,6 +317,7 @@ annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 		return;
 	}
 
+	AnnoyNoteIndexPath(path);
 	scan.root = root;
 	scan.index = path->indexinfo;
 	scan.loop_count = Max(loop_count, 1.0);

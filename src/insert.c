@@ -61,7 +61,7 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 	int			dimensions = state->opclass->element->dimensions(value);
 	MemoryContext old;
 
-	if (dimensions > state->opclass->element->max_dimensions)
+	if (dimensions < 1 || dimensions > state->opclass->element->max_dimensions)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("cannot index values of %d dimensions", dimensions),
@@ -89,13 +89,8 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 		MemoryContextSwitchTo(old);
 	}
 	if (dimensions != state->forest->meta.dimensions)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different vector dimensions %d and %d",
-						state->forest->meta.dimensions, dimensions),
-				 errdetail("Index \"%s\" holds vectors of %d dimensions.",
-						   RelationGetRelationName(index),
-						   state->forest->meta.dimensions)));
+		AnnoyReportDimensions(index, state->opclass->element,
+							  state->forest->meta.dimensions, dimensions);
 	if (state->inserter == NULL)
 	{
 		old = MemoryContextSwitchTo(context);

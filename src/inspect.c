@@ -15,10 +15,10 @@
 #include "searchstate.h"
 
 /*
- * Leaves are taken so many at a time, and all their pages asked for before the
- * first is read: what a search waits for is memory.
+ * So many leaves are taken from the queue, and their pages asked for, before
+ * the first of them is ranked: what a search waits for is memory, or disk.
  */
-#define LEAF_BATCH 4
+#define LEAVES_ASKED_FOR 4
 
 /* Bytes of a leaf page to prefetch; the processor goes on by itself. */
 #define PREFETCHED_LEAF 1024
@@ -52,68 +52,6 @@ remember_leaf(AnnoySearch *search, BlockNumber block, const LeafLinks *links)
 }
 
 /*
- * Lowers the threshold to the keep-th smallest lower bound and drops what is
- * not below it (quickselect: Hoare, CACM 4, 1961, algorithm 65).
- */
-static void
-trim_unranked(AnnoySearch *search)
-{
-	AnnoyCandidate *e = search->unranked.elements;
-	int64		low = 0;
-	int64		high = search->unranked.count - 1;
-	int64		wanted = search->keep;
-	int64		kept = 0;
-
-	while (low < high)
-	{
-		float		pivot = e[low + (high - low) / 2].lower;
-		int64		i = low;
-		int64		j = high;
-
-		while (i <= j)
-		{
-			while (e[i].lower < pivot)
-				i++;
-			while (pivot < e[j].lower)
-				j--;
-			if (i <= j)
-			{
-				AnnoyCandidate swap = e[i];
-
-				e[i++] = e[j];
-				e[j--] = swap;
-			}
-		}
-		if (wanted <= j)
-			high = j;
-		else if (wanted >= i)
-			low = i;
-		else
-			break;
-	}
-
-	/*
-	 * If all lower bounds up to the wanted one are equal (duplicates, or
-	 * bounds of zero), nothing can be dropped by value.
-	 */
-	for (int64 i = 0; i < search->unranked.count; i++)
-		if (e[i].lower < e[wanted].lower)
-			kept++;
-	if (kept == 0)
-	{
-		search->keep *= 2;
-		return;
-	}
-	search->threshold = e[wanted].lower;
-	kept = 0;
-	for (int64 i = 0; i < search->unranked.count; i++)
-		if (e[i].lower < search->threshold)
-			e[kept++] = e[i];
-	search->unranked.count = kept;
-	search->aside = true;
-}
-
-/*
  * Ranks the entries of a leaf page (pinned, released here) from a lower bound
  * on.
  */
@@ -140,7 +78,13 @@ rank_page(AnnoySearch *search, Buffer buffer, float from)
 	UnlockReleaseBuffer(buffer);
 
 	if (search->unranked.count > 2 * search->keep)
-		trim_unranked(search);
+	{
+		if (AnnoyTrimCandidates(&search->unranked, search->keep,
+								&search->threshold))
+			search->aside = true;
+		else
+			search->keep *= 2;	/* equal bounds cannot be divided */
+	}
 	return links;
 }
 
@@ -229,16 +173,14 @@ inspect_again(AnnoySearch *search, LeafVisit visit, Buffer buffer, float from)
 	}
 }
 
-/* Pins a leaf's page and asks for its first bytes. */
-static Buffer
-pin_leaf(AnnoySearch *search, BlockNumber block)
+/* Asks for a leaf's page. */
+static void
+anticipate_leaf(AnnoySearch *search, BlockNumber block)
 {
-	Buffer		buffer = AnnoyReadBuffer(search->index, block);
-	Page		page = BufferGetPage(buffer);
+	Page		page = AnnoyAnticipatePage(search->index, block);
 
-	AnnoyPrefetchPage(page);
-	AnnoyPrefetchRange(PageGetContents(page), PREFETCHED_LEAF);
-	return buffer;
+	if (page)
+		AnnoyPrefetchRange(PageGetContents(page), PREFETCHED_LEAF);
 }
 
 /* Inspects search_k items more. */
@@ -246,8 +188,9 @@ void
 AnnoyInspect(AnnoySearch *search)
 {
 	int64		target = search->statistics.items_inspected;
-	AnnoyLeafCandidate leaves[LEAF_BATCH];
-	Buffer		buffers[LEAF_BATCH];
+	AnnoyLeafCandidate leaves[LEAVES_ASKED_FOR];	/* a ring */
+	int			first = 0;
+	int			count = 0;
 
 	if (search->limits.max_items - target > search->limits.search_k)
 		target += search->limits.search_k;
@@ -258,34 +201,32 @@ AnnoyInspect(AnnoySearch *search)
 	}
 	while (search->statistics.items_inspected < target)
 	{
-		int			count = 0;
+		AnnoyLeafCandidate leaf;
 
 		CHECK_FOR_INTERRUPTS();
-		while (count < LEAF_BATCH &&
-			   AnnoyTakeLeaf(&search->walk, &leaves[count]))
+		while (count < LEAVES_ASKED_FOR && AnnoyTakeLeaf(&search->walk, &leaf))
 		{
-			buffers[count] = pin_leaf(search, leaves[count].link.block);
-			count++;
+			anticipate_leaf(search, leaf.link.block);
+			leaves[(first + count++) % LEAVES_ASKED_FOR] = leaf;
 		}
 		if (count == 0)
 		{
 			search->finished = true;
 			break;
 		}
-		for (int i = 0; i < count; i++)
-		{
-			if (search->statistics.items_inspected < target)
-				inspect_leaf(search, leaves[i], buffers[i]);
-			else
-			{
-				ReleaseBuffer(buffers[i]);
-				AnnoyReturnLeaf(&search->walk, leaves[i]);
-			}
-		}
+		leaf = leaves[first];
+		first = (first + 1) % LEAVES_ASKED_FOR;
+		count--;
+		inspect_leaf(search, leaf,
+					 AnnoyReadBuffer(search->index, leaf.link.block));
+	}
+	for (; count > 0; count--)
+	{
+		AnnoyReturnLeaf(&search->walk, leaves[first]);
+		first = (first + 1) % LEAVES_ASKED_FOR;
 	}
 	if (search->limits.order == ANNOY_ORDER_OFF)
 		search->finished = true;
-	AnnoyCandidate_heapify(&search->unranked);
 }
 
 /* Ranks the leaves again for what was left aside. */
@@ -304,9 +245,12 @@ AnnoyFetchAside(AnnoySearch *search)
 		LeafVisit	visit = search->leaves.visits[i];
 
 		CHECK_FOR_INTERRUPTS();
-		inspect_again(search, visit, pin_leaf(search, visit.link.block), from);
+		if (i + LEAVES_ASKED_FOR < count)
+			anticipate_leaf(search,
+							search->leaves.visits[i + LEAVES_ASKED_FOR].link.block);
+		inspect_again(search, visit,
+					  AnnoyReadBuffer(search->index, visit.link.block), from);
 	}
-	AnnoyCandidate_heapify(&search->unranked);
 }
 
 void

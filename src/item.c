@@ -42,6 +42,29 @@ AnnoyEndItems(AnnoyItemReader *reader)
 	reader->assembled_size = 0;
 }
 
+/* Where the line pointer of an address is, if the page has so many. */
+static inline const char *
+line_pointer(Page page, const ItemPointerData *address)
+{
+	Size		before = ItemPointerGetOffsetNumberNoCheck(address) - 1;
+
+	return (const char *) page +
+		(SizeOfPageHeaderData + before * sizeof(ItemIdData)) % BLCKSZ;
+}
+
+/*
+ * Where the tuple of an address is, read from a page that may be anything: a
+ * wrong place costs a useless prefetch.
+ */
+static inline const char *
+item_place(Page page, const ItemPointerData *address)
+{
+	ItemIdData	id;
+
+	memcpy(&id, line_pointer(page, address), sizeof(id));
+	return (const char *) page + ItemIdGetOffset(&id) % BLCKSZ;
+}
+
 /* Locks the page of an address; the last page is kept pinned. */
 static Page
 read_item_page(AnnoyItemReader *reader, BlockNumber block)
@@ -198,50 +221,35 @@ AnnoyReleaseItem(AnnoyItemReader *reader)
 }
 
 void
-AnnoyPinItems(AnnoyItemReader *reader, const ItemPointerData *addresses,
-			  int count, Buffer *buffers)
+AnnoyAnticipateItems(AnnoyItemReader *reader, const AnnoyCandidate *candidates,
+					 int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		Page		page;
+		const ItemPointerData *address = &candidates[i].address;
+		Page		page =
+			AnnoyAnticipatePage(reader->index,
+								ItemPointerGetBlockNumberNoCheck(address));
 
-		buffers[i] =
-			AnnoyReadBuffer(reader->index,
-							ItemPointerGetBlockNumberNoCheck(&addresses[i]));
-		page = BufferGetPage(buffers[i]);
-		AnnoyPrefetchPage(page);
-		AnnoyPrefetchRange((char *) page + SizeOfPageHeaderData +
-						   sizeof(ItemIdData) *
-						   (ItemPointerGetOffsetNumberNoCheck(&addresses[i]) - 1),
-						   sizeof(ItemIdData));
-	}
-
-	/*
-	 * The line pointers are here by now.  They are looked at without a lock:
-	 * a wrong one costs a useless prefetch.
-	 */
-	for (int i = 0; i < count; i++)
-	{
-		Page		page = BufferGetPage(buffers[i]);
-		OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&addresses[i]);
-
-		if (offset >= FirstOffsetNumber &&
-			offset <= PageGetMaxOffsetNumber(page))
-			AnnoyPrefetchRange((char *) page +
-							   ItemIdGetOffset(PageGetItemId(page, offset)),
-							   PREFETCHED_ITEM);
+		if (page)
+			AnnoyPrefetchRange(line_pointer(page, address), sizeof(ItemIdData));
 	}
 }
 
-struct varlena *
-AnnoyReadPinnedItem(AnnoyItemReader *reader, Buffer buffer,
-					ItemPointer address, ItemPointer heap_tid)
+void
+AnnoyPrefetchItems(AnnoyItemReader *reader, const AnnoyCandidate *candidates,
+				   int count)
 {
-	if (BufferIsValid(reader->buffer))
-		ReleaseBuffer(reader->buffer);
-	reader->buffer = buffer;
-	reader->pages_read++;
-	return AnnoyReadItem(reader, address, heap_tid);
+	for (int i = 0; i < count; i++)
+	{
+		const ItemPointerData *address = &candidates[i].address;
+		Page		page =
+			AnnoyGuessPage(reader->index,
+						   ItemPointerGetBlockNumberNoCheck(address));
+
+		if (page)
+			AnnoyPrefetchRange(item_place(page, address), PREFETCHED_ITEM);
+	}
 }
 
 AnnoyItem

@@ -8,6 +8,7 @@
 #ifndef ANNOY_ITEM_H
 #define ANNOY_ITEM_H
 
+#include "candidate.h"
 #include "page.h"
 
 /*
@@ -67,16 +68,14 @@ extern struct varlena *AnnoyReadItem(AnnoyItemReader *reader,
 extern void AnnoyReleaseItem(AnnoyItemReader *reader);
 
 /*
- * Pins the pages of several items and asks the processor for their data, so
- * that reading the items does not wait for memory one after another.  Each is
- * then read by AnnoyReadPinnedItem, which takes over the pin.
+ * Asks for items that will be read soon, so that reading them does not wait
+ * for memory or disk one after another: first for their pages; when these have
+ * had time to come, for the items on them.
  */
-extern void AnnoyPinItems(AnnoyItemReader *reader,
-						  const ItemPointerData *addresses, int count,
-						  Buffer *buffers);
-extern struct varlena *AnnoyReadPinnedItem(AnnoyItemReader *reader,
-										   Buffer buffer, ItemPointer address,
-										   ItemPointer heap_tid);
+extern void AnnoyAnticipateItems(AnnoyItemReader *reader,
+								 const AnnoyCandidate *candidates, int count);
+extern void AnnoyPrefetchItems(AnnoyItemReader *reader,
+							   const AnnoyCandidate *candidates, int count);
 extern void AnnoyEndItems(AnnoyItemReader *reader);
 
 /*
@@ -97,10 +96,11 @@ extern int	AnnoyListItems(Relation index, BlockNumber block,
 						   ItemPointerData *heap_tids,
 						   ItemPointerData *addresses);
 
-/* Writes items in a build: fills page after page. */
+/* Writes items in a build: fills page after page, and logs each when it is full. */
 typedef struct AnnoyItemWriter
 {
 	Relation	index;
+	AnnoyExtender *extender;	/* where pages come from */
 	Buffer		buffer;			/* last page, pinned, or invalid */
 } AnnoyItemWriter;
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/generic_xlog.h"
+#include "access/xloginsert.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
 
@@ -40,6 +41,23 @@
  * Builds
  * ---------------------------------------------------------------------
  */
+
+/*
+ * Logs the writer's page, which is complete, unlocks it and lets it go.
+ */
+static void
+finish_page(AnnoyItemWriter *writer)
+{
+	MarkBufferDirty(writer->buffer);
+	if (RelationNeedsWAL(writer->index))
+	{
+		START_CRIT_SECTION();
+		log_newpage_buffer(writer->buffer, true);
+		END_CRIT_SECTION();
+	}
+	UnlockReleaseBuffer(writer->buffer);
+	writer->buffer = InvalidBuffer;
+}
 
 /* Adds one part of an item to the writer's page. */
 static OffsetNumber
@@ -95,9 +113,9 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 		if (room < left && room < MIN_PART)
 		{
 			if (BufferIsValid(writer->buffer))
-				UnlockReleaseBuffer(writer->buffer);
-			writer->buffer = AnnoyExtend(writer->index, MAIN_FORKNUM,
-										 ANNOY_PAGE_ITEM, 0);
+				finish_page(writer);
+			writer->buffer = AnnoyExtendBuild(writer->extender,
+											  ANNOY_PAGE_ITEM, 0);
 			continue;
 		}
 
@@ -106,7 +124,7 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 		ItemPointerSetInvalid(&header.next);
 		if (part < left)
 		{
-			next = AnnoyExtend(writer->index, MAIN_FORKNUM, ANNOY_PAGE_ITEM, 0);
+			next = AnnoyExtendBuild(writer->extender, ANNOY_PAGE_ITEM, 0);
 			ItemPointerSet(&header.next, BufferGetBlockNumber(next),
 						   FirstOffsetNumber);
 		}
@@ -119,10 +137,12 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 		left -= part;
 		if (BufferIsValid(next))
 		{
-			UnlockReleaseBuffer(writer->buffer);
+			finish_page(writer);
 			writer->buffer = next;
 		}
 	}
+	/* unlocked, it may be written out before it is complete */
+	MarkBufferDirty(writer->buffer);
 	LockBuffer(writer->buffer, BUFFER_LOCK_UNLOCK);
 	return address;
 }
@@ -130,9 +150,10 @@ AnnoyWriteItem(AnnoyItemWriter *writer, ItemPointer heap_tid,
 void
 AnnoyEndItemWriter(AnnoyItemWriter *writer)
 {
-	if (BufferIsValid(writer->buffer))
-		ReleaseBuffer(writer->buffer);
-	writer->buffer = InvalidBuffer;
+	if (!BufferIsValid(writer->buffer))
+		return;
+	LockBuffer(writer->buffer, BUFFER_LOCK_EXCLUSIVE);
+	finish_page(writer);
 }
 
 /* ---------------------------------------------------------------------

@@ -62,7 +62,7 @@ transpose_rows(const char *open, int rows, int s, char *block)
 int
 AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query, Page page,
 			  float from, float threshold, char *scratch,
-			  AnnoyCandidateQueue *candidates)
+			  AnnoyCandidates *candidates)
 {
 	int			s = sketcher->sketch_dimensions;
 	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
@@ -72,8 +72,7 @@ AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query, Page page,
 
 	AnnoyBeginLeaf(sketcher, query, header->centroid, header->scale,
 				   header->norm_squared, threshold);
-	AnnoyCandidate_reserve(candidates, count);
-	next = candidates->elements + candidates->count;
+	next = AnnoyReserveCandidates(candidates, count);
 
 	for (int first = 0; first < count; first += ANNOY_BLOCK_ENTRIES)
 	{
@@ -88,8 +87,7 @@ AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query, Page page,
 			transpose_rows(block, entries, s, scratch);
 			block = scratch;
 		}
-		mask = annoy_kernels.rank_block(&query->rank, (const uint8 *) block,
-										lower);
+		mask = AnnoyRankBlock(query, (const uint8 *) block, lower);
 		if (threshold >= FLT_MAX)
 			mask = ALL_ENTRIES; /* a damaged entry's bound may be NaN */
 		mask &= (1U << entries) - 1;

@@ -8,19 +8,8 @@
 #ifndef ANNOY_LEAF_H
 #define ANNOY_LEAF_H
 
+#include "candidate.h"
 #include "meta.h"
-
-/* An item that a leaf has named: its lower bound and where it is. */
-typedef struct AnnoyCandidate
-{
-	float		lower;			/* see AnnoyBoundToDistance */
-	ItemPointerData address;	/* of the item */
-} AnnoyCandidate;
-
-#define QUEUE_PREFIX AnnoyCandidate
-#define QUEUE_ELEMENT AnnoyCandidate
-#define QUEUE_KEY(e) ((e).lower)
-#include "queue.h"
 
 /* Errors out unless the leaf's counts are possible. */
 extern void AnnoyCheckLeaf(Relation index, Page page, BlockNumber block,
@@ -34,7 +23,7 @@ extern void AnnoyCheckLeaf(Relation index, Page page, BlockNumber block,
  */
 extern int	AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 						  Page page, float from, float threshold,
-						  char *scratch, AnnoyCandidateQueue *candidates);
+						  char *scratch, AnnoyCandidates *candidates);
 
 /* Addresses of all entries of a leaf page, in their order. */
 extern int	AnnoyListLeaf(Page page, int sketch_dimensions,

@@ -42,7 +42,7 @@ meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
 	return meta->metric == opclass->metric &&
 		meta->element == opclass->element->kind &&
 		meta->items >= 0 && meta->tail_items >= 0 &&
-		BlockNumberIsValid(meta->roots) && BlockNumberIsValid(meta->tail) && meta->dimensions >= 0 && meta->dimensions <= ANNOY_MAX_DIMENSIONS &&
+		BlockNumberIsValid(meta->roots) && BlockNumberIsValid(meta->tail) && meta->dimensions >= 0 && meta->dimensions <= opclass->element->max_dimensions &&
 		meta->sketch_dimensions == (meta->dimensions == 0 ? 0 :
 									AnnoySketchDimensions(meta->dimensions)) &&
 		meta->n_trees >= 1 && meta->n_trees <= ANNOY_MAX_TREES &&
@@ -221,11 +221,14 @@ read_forest(Relation index, MemoryContext context)
 				   meta.dimensions, sizeof(float4), ANNOY_FLOATS_PER_PAGE);
 	}
 	next += MAXALIGN(sizeof(float4) * meta.dimensions);
+	memset(&forest->sketcher, 0, sizeof(AnnoySketcher));
 	if (meta.dimensions > 0)
+	{
 		AnnoyInitSketcher(&forest->sketcher, next, meta.metric,
 						  meta.dimensions, meta.seed, centre, meta.max_norm);
-	else
-		memset(&forest->sketcher, 0, sizeof(AnnoySketcher));
+		forest->sketcher.outsized_apart =
+			(meta.flags & ANNOY_META_OUTSIZED) != 0;
+	}
 	return forest;
 }
 
@@ -354,9 +357,8 @@ AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 	AnnoyForgetForest(index);
 }
 
-/* Bytes that a value takes on disk. */
-static double
-value_size(const AnnoyMetaPageData *meta)
+double
+AnnoyEstimateValueSize(const AnnoyMetaPageData *meta)
 {
 	switch (meta->element)
 	{
@@ -372,7 +374,7 @@ value_size(const AnnoyMetaPageData *meta)
 double
 AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 {
-	double		item = value_size(meta) + ITEM_OVERHEAD;
+	double		item = AnnoyEstimateValueSize(meta) + ITEM_OVERHEAD;
 	double		entries = meta->n_trees *
 		(meta->sketch_dimensions / 8.0 + ENTRY_OVERHEAD) / USUAL_LEAF_FILL;
 

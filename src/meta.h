@@ -31,11 +31,14 @@ typedef struct AnnoyMetaPageData
 	BlockNumber centre;			/* first centre page, invalid: origin */
 	BlockNumber roots;			/* first page of roots */
 	BlockNumber tail;			/* first tail page */
-	uint32		unused;
+	uint32		flags;			/* ANNOY_META_OUTSIZED */
 } AnnoyMetaPageData;
 
 StaticAssertDecl(sizeof(AnnoyMetaPageData) == 80,
 				 "metapage has a fixed size");
+
+/* Trees have a subtree for vectors of norms above M (outsized.c). */
+#define ANNOY_META_OUTSIZED 1
 
 #define AnnoyPageGetMeta(page) ((AnnoyMetaPageData *) PageGetContents(page))
 
@@ -44,7 +47,7 @@ StaticAssertDecl(sizeof(AnnoyMetaPageData) == 80,
 #define ANNOY_MAX_TREES 1000
 
 /* Standard deviations that a lower bound leaves, at the calibrated search_k. */
-#define ANNOY_DEFAULT_EPSILON 2.2f
+#define ANNOY_DEFAULT_EPSILON 2.0f
 
 /* What a backend needs to know of an index to walk it. */
 typedef struct AnnoyForest
@@ -82,6 +85,9 @@ extern void AnnoyReadRoots(Relation index, AnnoyForest *forest);
  */
 extern void AnnoyFixGeometry(Relation index, int dimensions,
 							 const float *transformed, float norm);
+
+/* Bytes of the elements of one value. */
+extern double AnnoyEstimateValueSize(const AnnoyMetaPageData *meta);
 
 /* Rows of the index, from its size. */
 extern double AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta);

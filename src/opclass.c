@@ -28,6 +28,7 @@ StaticAssertDecl(offsetof(VectorValue, elements) == 8,
 PG_FUNCTION_INFO_V1(annoy_vector_l2_support);
 PG_FUNCTION_INFO_V1(annoy_vector_cosine_support);
 PG_FUNCTION_INFO_V1(annoy_vector_ip_support);
+PG_FUNCTION_INFO_V1(annoy_vector_l1_support);
 
 /* Checks what the heap gave us before anything relies on it. */
 static int
@@ -57,6 +58,7 @@ vector_floats(const void *value, float *scratch)
 static const AnnoyElementType vector_element = {
 	.kind = ANNOY_ELEMENT_FLOAT4,
 	.max_dimensions = ANNOY_MAX_DIMENSIONS,
+	.element_bits = 32,
 	.dimensions = vector_dimensions,
 	.floats = vector_floats
 };
@@ -73,6 +75,11 @@ static const AnnoyOpclassInfo vector_cosine_info = {
 
 static const AnnoyOpclassInfo vector_ip_info = {
 	.metric = ANNOY_METRIC_INNER_PRODUCT,
+	.element = &vector_element
+};
+
+static const AnnoyOpclassInfo vector_l1_info = {
+	.metric = ANNOY_METRIC_L1,
 	.element = &vector_element
 };
 
@@ -97,6 +104,13 @@ annoy_vector_ip_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(&vector_ip_info);
 }
 
+/* SQL: annoy_vector_l1_support(internal) returns internal */
+Datum
+annoy_vector_l1_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(&vector_l1_info);
+}
+
 /* What the operator class of an index says; lives for ever. */
 const AnnoyOpclassInfo *
 AnnoyGetOpclassInfo(Relation index)
@@ -105,4 +119,23 @@ AnnoyGetOpclassInfo(Relation index)
 
 	return (const AnnoyOpclassInfo *)
 		DatumGetPointer(FunctionCall1(function, PointerGetDatum(NULL)));
+}
+
+void
+AnnoyReportDimensions(Relation index, const AnnoyElementType *element,
+					  int dimensions, int found)
+{
+	/* the first lines are those of the distances' own errors */
+	if (element->kind == ANNOY_ELEMENT_BIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different bit lengths %d and %d", dimensions, found),
+				 errdetail("Index \"%s\" holds bit strings of %d bits.",
+						   RelationGetRelationName(index), dimensions)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different vector dimensions %d and %d", dimensions,
+					found),
+			 errdetail("Index \"%s\" holds vectors of %d dimensions.",
+					   RelationGetRelationName(index), dimensions)));
 }

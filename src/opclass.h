@@ -36,6 +36,7 @@ typedef struct AnnoyElementType
 {
 	AnnoyElementKind kind;
 	int			max_dimensions;
+	int			element_bits;	/* of one element of a value */
 	/* number of dimensions; errors out on a malformed value */
 	int			(*dimensions) (const void *value);
 	/* the elements as floats: a pointer into the value itself, or to scratch,
@@ -52,7 +53,14 @@ typedef struct AnnoyOpclassInfo
 #ifdef POSTGRES_H
 #include "utils/relcache.h"
 
+#include "annoycompat.h"
+
 extern const AnnoyOpclassInfo *AnnoyGetOpclassInfo(Relation index);
+
+/* Errors out: a value of another number of dimensions than the index has. */
+pg_noreturn extern void AnnoyReportDimensions(Relation index,
+											  const AnnoyElementType *element,
+											  int dimensions, int found);
 #endif
 
 #endif							/* ANNOY_OPCLASS_H */

@@ -7,9 +7,6 @@
  */
 #include "postgres.h"
 
-#include "storage/smgr.h"
-#include "utils/memutils.h"
-
 #include "annoycompat.h"
 #include "page.h"
 
@@ -109,66 +106,6 @@ AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
 									   page_kind_names[found]));
 }
 
-/*
- * Where this backend has found blocks last.  A search visits hundreds of pages
- * in no order, and looking each up in the buffer mapping table costs several
- * accesses to memory that are nowhere near a cache.  ReadRecentBuffer checks
- * what we remember, so a wrong memory does no harm; but it does not count as
- * use for the replacement of buffers, so every RECENT_PERIODth visit takes the
- * ordinary way.
- */
-#define RECENT_BUFFERS 16384	/* a power of two */
-#define RECENT_PERIOD 8
-
-typedef struct RecentBuffer
-{
-	Oid			index;
-	BlockNumber block;
-	Buffer		buffer;
-} RecentBuffer;
-
-static RecentBuffer *recent_buffers;
-static uint32 recent_visits;
-
-static RecentBuffer *
-find_recent_buffer(Relation index, BlockNumber block)
-{
-	if (recent_buffers == NULL)
-		recent_buffers = MemoryContextAllocZero(TopMemoryContext,
-												sizeof(RecentBuffer) * RECENT_BUFFERS);
-	return &recent_buffers[(block + RelationGetRelid(index) * 31) %
-						   RECENT_BUFFERS];
-}
-
-Buffer
-AnnoyReadBuffer(Relation index, BlockNumber block)
-{
-	RecentBuffer *recent = find_recent_buffer(index, block);
-	BlockNumber known;
-	Buffer		buffer;
-
-	if (recent->index == RelationGetRelid(index) && recent->block == block &&
-		BufferIsValid(recent->buffer) && ++recent_visits % RECENT_PERIOD != 0 &&
-		AnnoyReadRecentBuffer(index, block, recent->buffer))
-		return recent->buffer;
-
-	/*
-	 * The number of blocks that the storage manager has seen last saves asking
-	 * the file system; it is behind when others have added blocks.
-	 */
-	known = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
-	if ((!BlockNumberIsValid(known) || block >= known) &&
-		(!BlockNumberIsValid(block) || block >= RelationGetNumberOfBlocks(index)))
-		AnnoyReportCorruption(index, block, "no such block");
-
-	/* remembered only when it has come to a good end */
-	buffer = ReadBuffer(index, block);
-	recent->index = RelationGetRelid(index);
-	recent->block = block;
-	recent->buffer = buffer;
-	return buffer;
-}
-
 void
 AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps)
 {
@@ -194,6 +131,29 @@ AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind, int tree)
 {
 	Buffer		buffer = AnnoyExtendRelation(index, fork);
 
+	AnnoyInitPage(BufferGetPage(buffer), kind, tree);
+	MarkBufferDirty(buffer);
+	return buffer;
+}
+
+Buffer
+AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind, int tree)
+{
+	Buffer		buffer;
+
+	if (!extender->shared)
+		return AnnoyExtend(extender->index, MAIN_FORKNUM, kind, tree);
+	if (extender->next == extender->count)
+	{
+		int			count = Min(Max(1, extender->count * 2), ANNOY_EXTEND_MOST);
+
+		extender->count = extender->next = 0;
+		AnnoyExtendRelationBy(extender->index, MAIN_FORKNUM, count,
+							  extender->buffers);
+		extender->count = count;
+	}
+	buffer = extender->buffers[extender->next++];
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	AnnoyInitPage(BufferGetPage(buffer), kind, tree);
 	MarkBufferDirty(buffer);
 	return buffer;

@@ -288,12 +288,16 @@ StaticAssertDecl(sizeof(AnnoyTailEntry) == 8,
 #define AnnoyPageGetTailEntries(page) \
 	((AnnoyTailEntry *) (PageGetContents(page) + sizeof(AnnoyTailHeader)))
 
-/* Asks the processor for some bytes that will be read soon. */
+/*
+ * Asks the processor for some bytes that will be read soon: into the second
+ * level of its caches, for in the first the beginnings of pages, which differ
+ * by multiples of the page size, would drive each other out.
+ */
 static inline void
 AnnoyPrefetchRange(const char *start, Size size)
 {
 	for (Size i = 0; i < size; i += PG_CACHE_LINE_SIZE / 2)
-		__builtin_prefetch(start + i);
+		__builtin_prefetch(start + i, 0, 2);
 }
 
 /* The same for what AnnoyCheckPage looks at. */
@@ -318,6 +322,16 @@ extern void AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind);
 extern Buffer AnnoyReadBuffer(Relation index, BlockNumber block);
 
 /*
+ * Asks for a block that will be read soon.  Returns where its page probably is
+ * if it is in shared buffers, else NULL.  Nothing is pinned: the page may only
+ * serve to ask the processor for parts of it.
+ */
+extern Page AnnoyAnticipatePage(Relation index, BlockNumber block);
+
+/* The same place, without asking for anything. */
+extern Page AnnoyGuessPage(Relation index, BlockNumber block);
+
+/*
  * The kind of a locked page, or 0 if it is all zeroes; errors out if it is not
  * a page of this access method.
  */
@@ -335,11 +349,30 @@ extern Buffer AnnoyReadPage(Relation index, BlockNumber block,
 
 /*
  * Extends the relation by a page of the kind and returns it locked
- * exclusively and dirty.  Not WAL-logged: for builds, which log all pages at
- * their end.
+ * exclusively and dirty.  Not WAL-logged: for builds, which log pages when they
+ * are complete.
  */
 extern Buffer AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind,
 						  int tree);
+
+/*
+ * Blocks that a process of a build adds: several at once where other processes
+ * do so too (shared), twice as many each time up to ANNOY_EXTEND_MOST.
+ */
+#define ANNOY_EXTEND_MOST 16
+
+typedef struct AnnoyExtender
+{
+	Relation	index;
+	bool		shared;
+	int			count;			/* of the buffers, pinned */
+	int			next;			/* the first one that is not used yet */
+	Buffer		buffers[ANNOY_EXTEND_MOST];
+} AnnoyExtender;
+
+/* As AnnoyExtend, of the main fork. */
+extern Buffer AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind,
+							   int tree);
 
 /*
  * Extends the relation by a block and returns it locked exclusively, all

@@ -97,6 +97,69 @@ make_table(AnnoyQuery *query, uint8_t *table, int s)
 }
 
 /*
+ * Where codes are bits: with the query as +-1/2 and the signs of a code as +-1,
+ * the product is the number of bits that agree, less d / 2, in steps of 1.  So
+ * nothing is rounded, and base d / 2 makes "estimate" the number of bits that
+ * differ.
+ */
+static void
+make_bit_table(AnnoyQuery *query, uint8_t *table,
+			   const AnnoySketcher *sketcher, const float *vector,
+			   float *scratch)
+{
+	AnnoyRankParameters *rank = &query->rank;
+	int			s = sketcher->sketch_dimensions;
+	float		half = 0.5f * (float) sketcher->dimensions;
+	float		set = 0.0f;
+	int			i;
+
+	for (i = 0; i < sketcher->dimensions; i++)
+	{
+		scratch[i] = vector[i] - 0.5f;
+		set += vector[i];
+	}
+	for (; i < s; i++)
+		scratch[i] = 0.0f;
+
+	query->similarity = sketcher->metric == ANNOY_METRIC_JACCARD;
+	query->bits_set = set;
+	rank->linear = 1;
+	rank->table = table;
+	rank->rows = s / 8;
+	rank->delta = 1.0f;
+	rank->bias = -half;
+	rank->base = half;
+	rank->width = 0.0f;
+	annoy_kernels.fill_table(s, scratch, 1.0f, table);
+}
+
+/*
+ * Where codes are bits, rank_block has given base + f2 - product: the Hamming
+ * distance h and the bits set in the item.  |a union b| is half of h and the
+ * bits of both, |a intersect b| what h is less than that.
+ */
+uint32_t
+AnnoyFinishSimilarity(const AnnoyQuery *query, const uint8_t *block,
+					  float lower[16])
+{
+	float		f2[ANNOY_BLOCK_ENTRIES];
+	uint32_t	mask = 0;
+	int			i;
+
+	memcpy(f2, block + query->rank.rows * ANNOY_BLOCK_ENTRIES +
+		   sizeof(float) * ANNOY_BLOCK_ENTRIES, sizeof(f2));
+	for (i = 0; i < ANNOY_BLOCK_ENTRIES; i++)
+	{
+		float		different = lower[i] - f2[i];
+		float		twice_all = f2[i] + query->bits_set + different;
+
+		lower[i] = twice_all > 0.0f ? 2.0f * different / twice_all : 1.0f;
+		mask |= (uint32_t) (lower[i] < query->similarity_threshold) << i;
+	}
+	return mask;
+}
+
+/*
  * An inner-product query was scaled to norm M, which brought it among the
  * items: estimates are then as good for a short query as for a long one, and
  * the walk sees the geometry of Neyshabur & Srebro.
@@ -175,11 +238,12 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 	query->epsilon = epsilon;
 	query->walk_factor = 1.0;
 	query->rank.linear = sketcher->metric == ANNOY_METRIC_INNER_PRODUCT;
+	query->learns_ratio = sketcher->metric == ANNOY_METRIC_L1;
 
 	if (AnnoyMakeQuerySketch(sketcher, vector, scratch, query->sketch, &norm,
 							 &factor, &query->unbounded))
 	{
-		if (query->rank.linear)
+		if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
 			begin_product_query(query, sketcher, vector, norm, factor);
 	}
 	else
@@ -190,7 +254,10 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 	}
 
 	quantise_query(query, sketcher);
-	make_table(query, table, s);
+	if (sketcher->codes_are_bits)
+		make_bit_table(query, table, sketcher, vector, scratch);
+	else
+		make_table(query, table, s);
 }
 
 /* Inner product of the query and an int8 vector, both dequantised. */
@@ -205,14 +272,66 @@ query_product(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	return (double) scale * (double) query->scale * (double) product;
 }
 
+/*
+ * How far the best product in a leaf of outsized vectors is from the mean one,
+ * in units of the norms of query and spread: of some dozens or hundreds of
+ * residuals in random directions the best is seldom beyond this / sqrt(s).
+ */
+#define OUTSIZED_DEVIATIONS 4.0
+
+/*
+ * A query's distance to a leaf of outsized vectors, comparable with those to
+ * other leaves: |q - c|^2 + extra^2 of an item is M^2 + |q|^2 - 2 <q, x>, which
+ * has a meaning for larger norms too.  The centroid's product says little of
+ * the best one in the leaf where norms are large, so what its vectors may lie
+ * nearer is taken off.  extra: minus their mean norm.
+ */
+static float
+outsized_distance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
+				  const int8_t *centroid, float scale, float extra)
+{
+	int			s = sketcher->sketch_dimensions;
+	const float *centre = sketcher->rotated_centre;
+	double		norm = query->scaled_norm;
+	double		max_norm = sketcher->max_norm;
+	double		product = 0.0;
+	double		square = 0.0;
+	double		spread;
+	double		share = OUTSIZED_DEVIATIONS / sqrt(s);
+	double		distance;
+	int			i;
+
+	for (i = 0; i < s; i++)
+	{
+		double		m = centre != NULL ? centre[i] : 0.0;
+		double		x = (double) scale * centroid[i] + m;
+
+		product += ((double) query->sketch[i] + m) * x;
+		square += x * x;
+	}
+	spread = (double) extra * (double) extra - square;
+	if (spread > 0.0)
+		product += norm * sqrt(spread) * (share < 1.0 ? share : 1.0);
+	/* not cut off at zero, as it is an order among such leaves, too */
+	distance = max_norm * max_norm + norm * norm - 2.0 * product;
+	return (float) distance;
+}
+
 float
 AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 					  const int8_t *centroid, float scale, float norm_squared,
 					  float extra)
 {
-	double		product = query_product(sketcher, query, centroid, scale);
+	double		product;
 	double		distance;
 
+	if (extra < 0.0f && query->rank.linear)
+		return outsized_distance(sketcher, query, centroid, scale, extra);
+	/* an item goes to its own kind, even if the only leaf is far from it */
+	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
+		return FLT_MAX;
+
+	product = query_product(sketcher, query, centroid, scale);
 	distance = (double) query->norm_squared - 2.0 * product +
 		(double) norm_squared +
 		((double) query->extra - (double) extra) *
@@ -304,6 +423,11 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 	double		distance;
 
 	rank->threshold = threshold;
+	query->similarity_threshold = threshold;
+
+	/* all of it is known and the same for every leaf */
+	if (sketcher->codes_are_bits)
+		return;
 
 	if (bounds_mean_nothing(query))
 	{
@@ -343,11 +467,64 @@ euclidean_bound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	return bound > 0.0 ? bound : 0.0;
 }
 
+/*
+ * L1.  The quotient of the norms |x|_1 / |x|_2 lies between 1 and the root of
+ * the dimensions, and for most data it lies in a small part of that range,
+ * which depends on the query: an image with much background differs from its
+ * neighbours in few pixels.  So the query learns it from the items that it has
+ * ranked, which are those of the smallest lower bounds.
+ *
+ * Measured on 60 queries of Fashion-MNIST: bounds of three standard deviations
+ * below the mean rank 364 items exactly and lose nothing; to do without loss,
+ * one quotient for all queries, taken from a sample, ranks 6,900.
+ */
+#define RATIO_OBSERVATIONS 16
+
+/*
+ * Standard deviations below the mean, in addition to epsilon: the lower bounds
+ * that the quotients are taken from scatter too.
+ */
+#define RATIO_DEVIATIONS 1.0
+
+void
+AnnoyObserveDistance(AnnoyQuery *query, float lower, double distance)
+{
+	double		ratio;
+	double		deviation;
+
+	if (!query->learns_ratio || !(lower > 0.0f) || !isfinite(distance))
+		return;
+	ratio = distance / sqrt((double) lower);
+	query->ratio_count++;
+	deviation = ratio - query->ratio_mean;
+	query->ratio_mean += deviation / query->ratio_count;
+	query->ratio_squares += deviation * (ratio - query->ratio_mean);
+}
+
+/* What an L1 distance is at the least, in terms of the Euclidean one. */
+static double
+smallest_ratio(const AnnoyQuery *query)
+{
+	double		deviation;
+	double		ratio;
+
+	if (query->ratio_count < RATIO_OBSERVATIONS)
+		return 1.0;
+	deviation = sqrt(query->ratio_squares / (query->ratio_count - 1));
+	ratio = query->ratio_mean -
+		(query->epsilon + RATIO_DEVIATIONS) * deviation;
+	return ratio > 1.0 ? ratio : 1.0;
+}
+
 double
 AnnoyBoundToDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 					 float lower)
 {
 	double		bound;
+
+	if (sketcher->codes_are_bits)
+		return query->similarity ?
+			(double) lower * (1.0 - FLOAT_ALLOWANCE) : (double) lower;
 
 	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
 	{
@@ -365,13 +542,23 @@ AnnoyBoundToDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	switch (sketcher->metric)
 	{
 		case ANNOY_METRIC_L2:
-		case ANNOY_METRIC_L1:
 			return bound;
+		case ANNOY_METRIC_L1:
+			return bound * smallest_ratio(query);
 		case ANNOY_METRIC_HAMMING:
 			return bound * bound;
 		case ANNOY_METRIC_COSINE:
 			bound = 0.5 * bound * bound - FLOAT_ALLOWANCE;
 			return bound > 0.0 ? bound : 0.0;
+		case ANNOY_METRIC_JACCARD:
+
+			/*
+			 * With the cosine c = |a and b| / sqrt(|a| |b|) a similarity is
+			 * at most c / (2 - c), for |a| = |b|; the squared distance here
+			 * is 2 - 2c.
+			 */
+			bound *= bound;
+			return 2.0 * bound / (2.0 + bound);
 		default:
 			return 0.0;
 	}

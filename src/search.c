@@ -35,10 +35,7 @@
  */
 #define ROWS_PER_BUDGET 20
 
-/*
- * Items are ranked so many at a time, their pages asked for before the first
- * is read.
- */
+/* Items are ranked so many at a time. */
 #define ITEM_BATCH 16
 
 /*
@@ -94,7 +91,7 @@ AnnoyBeginSearch(Relation index)
 	}
 	AnnoyInitWalk(&search->walk, index, search->forest);
 	AnnoyBeginItems(&search->items, index);
-	AnnoyCandidate_init(&search->unranked, INITIAL_KEEP * 2);
+	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
 	Ranked_init(&search->ranked, 64);
 	Ranked_init(&search->late, 16);
 	Ranked_init(&search->nan, 16);
@@ -174,7 +171,7 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->value = query;
 	search->limits = *limits;
 	search->undefined_kind = ANNOY_DISTANCE_NUMBER;
-	search->unranked.count = 0;
+	AnnoyClearCandidates(&search->unranked);
 	search->ranked.count = 0;
 	search->late.count = 0;
 	search->nan.count = 0;
@@ -207,16 +204,12 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	if (meta->dimensions > 0)
 	{
 		int			dimensions = search->element->dimensions(query);
-		float	   *floats = palloc(sizeof(float) * dimensions);
+		float	   *floats;
 
 		if (dimensions != meta->dimensions)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("different vector dimensions %d and %d",
-							meta->dimensions, dimensions),
-					 errdetail("Index \"%s\" holds vectors of %d dimensions.",
-							   RelationGetRelationName(search->index),
-							   meta->dimensions)));
+			AnnoyReportDimensions(search->index, search->element,
+								  meta->dimensions, dimensions);
+		floats = palloc(sizeof(float) * dimensions);
 		AnnoyInitQuery(&search->query, search->query_memory,
 					   &search->forest->sketcher,
 					   search->element->floats(query, floats),
@@ -241,27 +234,29 @@ bound(AnnoySearch *search, float lower)
 								lower);
 }
 
-/* Reads a candidate's vector, its page pinned, and finds its distance. */
+/* Reads a candidate's vector and finds its distance. */
 static void
-rank_item(AnnoySearch *search, Buffer buffer, ItemPointer address)
+rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
 {
 	RankedItem	item;
-	struct varlena *value = AnnoyReadPinnedItem(&search->items, buffer,
-												address, &item.heap_tid);
+	ItemPointerData address = candidate->address;
+	struct varlena *value = AnnoyReadItem(&search->items, &address,
+										  &item.heap_tid);
 
 	if (value == NULL)
 		return;					/* dead */
 	if (search->element->dimensions(value) != search->forest->meta.dimensions)
 		AnnoyReportCorruption(search->index,
-							  ItemPointerGetBlockNumberNoCheck(address),
+							  ItemPointerGetBlockNumberNoCheck(&address),
 							  "item of another number of dimensions");
 	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
 													 search->collation,
 													 PointerGetDatum(value),
 													 PointerGetDatum(search->value)));
 	AnnoyReleaseItem(&search->items);
-	item.address = *address;
+	item.address = address;
 	search->statistics.exact_distances++;
+	AnnoyObserveDistance(&search->query, candidate->lower, item.distance);
 	if (isnan(item.distance))
 	{
 		item.distance = 0;
@@ -275,35 +270,61 @@ rank_item(AnnoySearch *search, Buffer buffer, ItemPointer address)
 }
 
 /*
+ * Takes a batch of candidates that may be nearer than the nearest ranked item.
+ */
+static int
+take_batch(AnnoySearch *search, AnnoyCandidate *batch)
+{
+	int			count = 0;
+
+	while (count < ITEM_BATCH && search->unranked.count > 0 &&
+		   (search->ranked.count == 0 ||
+			bound(search, AnnoyFirstCandidate(&search->unranked)->lower) <
+			search->ranked.elements[0].distance))
+	{
+		batch[count] = AnnoyTakeCandidate(&search->unranked);
+
+		/* it may have come through another tree before */
+		if (visit(search, &batch[count].address))
+			count++;
+	}
+	return count;
+}
+
+/*
  * Ranks candidates as long as one of them may be nearer than the nearest
  * ranked item.  Of a batch the last ones may turn out not to have been needed
- * yet; that costs less than waiting for each.
+ * yet; that costs less than waiting for each.  Meanwhile the next batch is
+ * asked for: first its pages, later the places on them.
  */
 static void
 rank_items(AnnoySearch *search)
 {
-	ItemPointerData addresses[ITEM_BATCH];
-	Buffer		buffers[ITEM_BATCH];
+	AnnoyCandidate batch[ITEM_BATCH];
 	int			count;
+	bool		asked = false;
 
 	do
 	{
-		CHECK_FOR_INTERRUPTS();
-		count = 0;
-		while (count < ITEM_BATCH && search->unranked.count > 0 &&
-			   (search->ranked.count == 0 ||
-				bound(search, search->unranked.elements[0].lower) <
-				search->ranked.elements[0].distance))
-		{
-			AnnoyCandidate candidate = AnnoyCandidate_pop(&search->unranked);
+		const AnnoyCandidate *next;
+		int			next_count = ITEM_BATCH;
 
-			/* it may have come through another tree before */
-			if (visit(search, &candidate.address))
-				addresses[count++] = candidate.address;
+		CHECK_FOR_INTERRUPTS();
+		count = take_batch(search, batch);
+		if (!asked)
+		{
+			AnnoyAnticipateItems(&search->items, batch, count);
+			AnnoyPrefetchItems(&search->items, batch, count);
 		}
-		AnnoyPinItems(&search->items, addresses, count, buffers);
+		next = AnnoyPeekCandidates(&search->unranked, &next_count);
+		asked = next_count > 0;
+		AnnoyAnticipateItems(&search->items, next, next_count);
 		for (int i = 0; i < count; i++)
-			rank_item(search, buffers[i], &addresses[i]);
+		{
+			if (i == count / 2)
+				AnnoyPrefetchItems(&search->items, next, next_count);
+			rank_item(search, &batch[i]);
+		}
 	} while (count == ITEM_BATCH);
 }
 

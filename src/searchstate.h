@@ -5,7 +5,7 @@
  *
  * Entries of the leaves that were read are in one of these places:
  *
- *	unranked	lower bound below the threshold, heap by lower bound
+ *	unranked	lower bound below the threshold (candidate.h)
  *	ranked		exact distance known, heap by distance
  *	late		exact distance smaller than one already given out; strict
  *				order keeps them back until everything has been inspected
@@ -95,7 +95,7 @@ struct AnnoySearch
 	AnnoySearchLimits limits;
 	AnnoyQuery	query;
 	SearchPhase phase;
-	AnnoyCandidateQueue unranked;
+	AnnoyCandidates unranked;
 	RankedQueue ranked;
 	RankedQueue late;
 	RankedQueue nan;

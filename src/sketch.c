@@ -161,11 +161,63 @@ block_scale(int block)
 	return block > SKETCH_UNIT ? scale * 0.70710678118654752f : scale;
 }
 
+/*
+ * Where the runs of a long bit string go: each block of s of its bits to s
+ * different places, so that only bits of different blocks can meet.
+ */
+static void
+make_fold(AnnoyRunPlan *fold, int padded, int s, AnnoyRandom *random)
+{
+	int			runs = padded / ANNOY_RUN;
+	uint16_t	places[ANNOY_MAX_SKETCH_DIMENSIONS / ANNOY_RUN];
+	int			count = s / ANNOY_RUN;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		places[i] = (uint16_t) i;
+	for (i = 0; i < runs; i++)
+	{
+		int			from = i % count;
+		int			other = from +
+			(int) AnnoyRandomBelow(random, (uint32_t) (count - from));
+		uint16_t	place = places[other];
+		uint64_t	bits = AnnoyNextRandom(random);
+
+		places[other] = places[from];
+		places[from] = place;
+		fold[i].from = (uint16_t) (place * ANNOY_RUN +
+								   (bits >> 32) % ANNOY_RUN);
+		fold[i].signs = (uint16_t) (bits >> 48);
+	}
+}
+
+/* Adds up the runs of in[p] in out[s]. */
+static void
+fold_runs(const AnnoySketcher *sketcher, const float *in, float *out)
+{
+	int			runs = sketcher->padded / ANNOY_RUN;
+	int			i;
+	int			j;
+
+	memset(out, 0, (size_t) sketcher->sketch_dimensions * sizeof(float));
+	for (i = 0; i < runs; i++)
+	{
+		int			exchange = sketcher->fold[i].from % ANNOY_RUN;
+		int			signs = sketcher->fold[i].signs;
+		const float *run = in + (size_t) i * ANNOY_RUN;
+		float	   *place = out + (sketcher->fold[i].from - exchange);
+
+		for (j = 0; j < ANNOY_RUN; j++)
+			place[j] += (signs >> j & 1) != 0 ?
+				-run[j ^ exchange] : run[j ^ exchange];
+	}
+}
+
 /* The half of scratch that the last round does not read. */
 static float *
 rotated_half(const AnnoySketcher *sketcher, float *scratch)
 {
-	return sketcher->rounds % 2 == 1 ? scratch + sketcher->padded : scratch;
+	return sketcher->rounds % 2 == 1 ? scratch + sketcher->rotated : scratch;
 }
 
 /*
@@ -180,7 +232,7 @@ rotated_half(const AnnoySketcher *sketcher, float *scratch)
 static void
 rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 {
-	int			padded = sketcher->padded;
+	int			padded = sketcher->rotated;
 	int			s = sketcher->sketch_dimensions;
 	float	   *in = scratch;
 	float	   *rotated = scratch + padded;
@@ -235,6 +287,9 @@ AnnoyMoveSketcher(AnnoySketcher *sketcher, ptrdiff_t moved)
 	if (sketcher->rotated_centre != NULL)
 		sketcher->rotated_centre =
 			(const float *) ((const char *) sketcher->rotated_centre + moved);
+	if (sketcher->fold != NULL)
+		sketcher->fold =
+			(const AnnoyRunPlan *) ((const char *) sketcher->fold + moved);
 	for (round = 0; round < sketcher->rounds; round++)
 		sketcher->plan[round] =
 			(AnnoyRunPlan *) ((char *) sketcher->plan[round] + moved);
@@ -248,29 +303,44 @@ AnnoyInitSketcher(AnnoySketcher *sketcher, void *memory, AnnoyMetric metric,
 	int			padded = pad_dimensions(dimensions);
 	int			s = AnnoySketchDimensions(dimensions);
 	AnnoyRunPlan *plan = memory;
+	bool		bits = metric == ANNOY_METRIC_HAMMING ||
+		metric == ANNOY_METRIC_JACCARD;
+	AnnoyRandom random;
 	int			round;
 
 	sketcher->metric = metric;
 	sketcher->dimensions = dimensions;
 	sketcher->padded = padded;
-	sketcher->rounds = rotation_rounds(padded);
+	sketcher->codes_are_bits = bits && s == padded;
+	sketcher->rotated = bits ? s : padded;
+	sketcher->rounds = sketcher->codes_are_bits ?
+		0 : rotation_rounds(sketcher->rotated);
 	sketcher->sketch_dimensions = s;
 	sketcher->max_norm = max_norm;
-	sketcher->centre = centre;
+	sketcher->outsized_apart = false;
+	/* bits are centred already, or would be bits no more */
+	sketcher->centre = sketcher->codes_are_bits ? NULL : centre;
 	sketcher->rotated_centre = NULL;
+	sketcher->fold = NULL;
 
 	for (round = 0; round < sketcher->rounds; round++)
 	{
-		AnnoyRandom random;
-
 		AnnoySeedRandom(&random, AnnoyHash(seed, (uint64_t) round));
-		make_plan(plan, padded, &random);
+		make_plan(plan, sketcher->rotated, &random);
 		sketcher->plan[round] = plan;
-		plan += padded / ANNOY_RUN;
+		plan += sketcher->rotated / ANNOY_RUN;
 	}
-	sketcher->cut_scale = (float) sqrt((double) padded / s);
+	sketcher->cut_scale = (float) sqrt((double) sketcher->rotated / s);
 
-	if (centre != NULL)
+	/* with the plans before it, less than those of p dimensions */
+	if (sketcher->rotated < padded)
+	{
+		AnnoySeedRandom(&random, AnnoyHash(seed, (uint64_t) round));
+		make_fold(plan, padded, s, &random);
+		sketcher->fold = plan;
+	}
+
+	if (centre != NULL && !bits)
 	{
 		float	   *scratch = (float *) ((char *) memory + plans_size(padded));
 		float	   *rotated = rotated_half(sketcher, scratch);
@@ -305,6 +375,12 @@ measure_vector(const AnnoySketcher *sketcher, const float *vector,
 			return false;
 		*factor = 1.0 / *norm;
 	}
+	else if (sketcher->metric == ANNOY_METRIC_JACCARD)
+	{
+		/* no bit set: distance 1 from every other, as its place, the origin */
+		if (*norm > 0.0)
+			*factor = 1.0 / *norm;
+	}
 	else if (*norm > ANNOY_NORM_LIMIT)
 	{
 		*unbounded = true;
@@ -331,16 +407,50 @@ AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
 	return true;
 }
 
-/* Scales, centres, pads and rotates. */
+/*
+ * Sketch of a short bit string, unrotated: for Hamming distances +-1/2, else 0
+ * or the same number for every bit that is set.
+ */
+static void
+sketch_bits(const AnnoySketcher *sketcher, const float *vector, double factor,
+			float *sketch)
+{
+	float		centre = sketcher->metric == ANNOY_METRIC_HAMMING ? 0.5f : 0.0f;
+	float		length = (float) factor;
+	int			i;
+
+	for (i = 0; i < sketcher->dimensions; i++)
+		sketch[i] = length * vector[i] - centre;
+	for (; i < sketcher->sketch_dimensions; i++)
+		sketch[i] = 0.0f;
+}
+
+/* Scales, centres, pads, folds and rotates. */
 static void
 finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 			  double factor, float *scratch, float *sketch)
 {
+	if (sketcher->codes_are_bits)
+	{
+		sketch_bits(sketcher, vector, factor, sketch);
+		return;
+	}
 	annoy_kernels.scale_and_centre(sketcher->dimensions, vector, factor,
 								   sketcher->centre, scratch);
 	pad_with_zeros(sketcher, scratch);
+	if (sketcher->fold != NULL)
+	{
+		float	   *folded = scratch + sketcher->padded;
+
+		fold_runs(sketcher, scratch, folded);
+		memcpy(scratch, folded,
+			   (size_t) sketcher->sketch_dimensions * sizeof(float));
+	}
 	rotate(sketcher, scratch, sketch);
 }
+
+/* M is a float: the largest norm at build may be a little above it. */
+#define NORM_TOLERANCE 1.000001
 
 bool
 AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
@@ -359,6 +469,9 @@ AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 
 		if (norm < max_norm)
 			*extra = (float) sqrt(max_norm * max_norm - norm * norm);
+		else if (sketcher->outsized_apart && norm > max_norm * NORM_TOLERANCE)
+			*extra = (float) -(norm < ANNOY_NORM_LIMIT ?
+							   norm : ANNOY_NORM_LIMIT);
 	}
 
 	finish_sketch(sketcher, vector, factor, scratch, sketch);
@@ -413,7 +526,8 @@ AnnoyPlaceSketch(const AnnoySketcher *sketcher, const float *sketch,
 	float		factor;
 	int			i;
 
-	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
+	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT &&
+		!sketcher->outsized_apart)
 		for (i = 0; i < s; i++)
 		{
 			double		x = (double) sketch[i] +
@@ -483,6 +597,35 @@ AnnoyQuantisedNorm(int s, const int8_t *quantised)
 }
 
 /*
+ * Between 0 and the smallest number that stands for a bit that is set, 1 /
+ * sqrt(1536).
+ */
+#define BIT_THRESHOLD 0.01f
+
+/*
+ * Codes of short bit strings.  With the query as signs of one half, a table's
+ * sum is the number of bits in which both agree (query.c).
+ */
+static void
+encode_bits(const AnnoySketcher *sketcher, const float *sketch, uint8_t *code,
+			float *f1, float *f2)
+{
+	int			s = sketcher->sketch_dimensions;
+	int8_t		ones[ANNOY_MAX_SKETCH_DIMENSIONS];
+	float		unused[3];
+	int			set = 0;
+	int			i;
+
+	memset(ones, 1, (size_t) s);
+	annoy_kernels.encode(s, sketch, ones, BIT_THRESHOLD, code, unused);
+	if (sketcher->metric == ANNOY_METRIC_JACCARD)
+		for (i = 0; i < s; i++)
+			set += code[i / 8] >> i % 8 & 1;
+	*f1 = 1.0f;
+	*f2 = (float) set;
+}
+
+/*
  * For inner products f2 has r^2 - |o|^2 - 2 <o, m> = <c, c - 2o> - 2 <o, m>, m
  * the rotated centre: summed in the second form, which cancels less.
  */
@@ -493,6 +636,12 @@ AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 {
 	int			s = sketcher->sketch_dimensions;
 	float		sums[3];		/* |o - c|^2, <signs, o - c>, <signs, c> */
+
+	if (sketcher->codes_are_bits)
+	{
+		encode_bits(sketcher, sketch, code, f1, f2);
+		return;
+	}
 
 	annoy_kernels.encode(s, sketch, centroid, scale, code, sums);
 

@@ -11,6 +11,15 @@
  * Squared distances of sketches equal those of the transformed vectors where
  * s = p and estimate them without bias where s < p.
  *
+ * Bit strings are vectors of 0 and 1.  Up to 1,536 bits they are not rotated,
+ * and codes are the bits themselves, so that "bounds" are exact distances.  Of
+ * longer ones runs of 16 are added up with random signs in 1,536 places
+ * (count sketch: Charikar, Chen & Farach-Colton, ICALP 2002), which costs one
+ * addition a bit, keeps squared distances likewise without bias, and is then
+ * rotated.  For Jaccard distances a bit string is divided by its norm: those
+ * of a small Jaccard distance have a small angle, as they have not always a
+ * small Hamming distance.
+ *
  * For inner products a further coordinate, sqrt(M^2 - |x|^2) with M the
  * largest norm at build, makes the nearest vector that of the largest product
  * (Neyshabur & Srebro, ICML 2015).  It is kept apart as "extra" and is seen by
@@ -65,8 +74,15 @@ typedef struct AnnoySketcher
 	int			padded;			/* p: d rounded up to 16 */
 	int			sketch_dimensions;	/* s */
 	float		max_norm;		/* M, inner product only */
+	bool		outsized_apart; /* trees have a subtree for larger norms;
+								 * false unless set after AnnoyInitSketcher */
 	const float *centre;		/* float[d], or NULL for the origin */
 	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
+	bool		codes_are_bits; /* short bit strings; not rotated */
+	int			rotated;		/* dimensions that are rotated: p, or s for
+								 * bit strings */
+	const AnnoyRunPlan *fold;	/* [p / ANNOY_RUN]: places of a long bit
+								 * string's runs among s; else NULL */
 	int			rounds;			/* of the rotation */
 	AnnoyRunPlan *plan[ANNOY_MAX_ROTATION_ROUNDS];	/* [p / ANNOY_RUN] each */
 	float		cut_scale;		/* sqrt(p / s) */
@@ -108,7 +124,8 @@ extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
 
 /*
  * Sketch of a stored vector.  sketch: float[s].  extra: the further
- * coordinate, 0 for other metrics.  Returns false if the vector has no
+ * coordinate, 0 for other metrics; minus the norm where that is above M and
+ * outsized_apart.  Returns false if the vector has no
  * direction; nothing but scratch is written then.
  */
 extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
@@ -125,10 +142,10 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 								 bool *unbounded);
 
 /*
- * Where an item belongs in the forest.  That is its sketch, but for an inner
+ * Where an item belongs in the forest.  That is its sketch.  But for an inner
  * product an item of a larger norm than M, which has come after the build, is
- * placed in its direction at norm M: its codes are those of its own sketch.
- * placed: float[s].
+ * placed in its direction at norm M, unless it has a subtree of its own: its
+ * codes are those of its own sketch.  placed: float[s].
  */
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
@@ -165,7 +182,8 @@ extern int32_t AnnoyQuantisedNorm(int s, const int8_t *quantised);
  * product of the centred item and the uncentred query.  code: s / 8 bytes, byte g holds
  * dimensions 8g .. 8g+7 from its lowest bit on, 1 for a positive difference
  * (or zero).  An item equal to c has f1 = 0.  An unbounded item has f1 = 0,
- * f2 = -FLT_MAX.
+ * f2 = -FLT_MAX.  Where codes are bits, f1 = 1 and f2 = 0 or, for Jaccard
+ * distances, the number of bits set.
  */
 extern void AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 							bool unbounded, const int8_t *centroid,
@@ -196,6 +214,14 @@ typedef struct AnnoyQuery
 	float		epsilon;
 	float		slack;			/* rounding of the table, already in
 								 * rank.bias */
+	/* L1: quotients of distances and the roots of their lower bounds */
+	bool		learns_ratio;
+	int			ratio_count;
+	double		ratio_mean;
+	double		ratio_squares;	/* sum of squared deviations from the mean */
+	bool		similarity;		/* Jaccard, codes are bits */
+	float		bits_set;		/* in the query, if so */
+	float		similarity_threshold;	/* in place of the kernel's */
 	AnnoyRankParameters rank;	/* table, rows, linear, delta, bias; the rest
 								 * is set by AnnoyBeginLeaf */
 } AnnoyQuery;
@@ -248,10 +274,35 @@ extern void AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 						   float norm_squared, float threshold);
 
 /*
+ * Lower bounds of a block of a leaf, and the mask of those below the threshold:
+ * rank_block, after which Jaccard distances take one more step.
+ */
+extern uint32_t AnnoyFinishSimilarity(const AnnoyQuery *query,
+									  const uint8_t *block, float lower[16]);
+
+static inline uint32_t
+AnnoyRankBlock(const AnnoyQuery *query, const uint8_t *block, float lower[16])
+{
+	uint32_t	mask = annoy_kernels.rank_block(&query->rank, block, lower);
+
+	return query->similarity ?
+		AnnoyFinishSimilarity(query, block, lower) : mask;
+}
+
+/*
+ * Tells the query what the operator's distance of an item turned out to be,
+ * whose lower bound was "lower".  For L1, whose bounds depend on it.
+ */
+extern void AnnoyObserveDistance(AnnoyQuery *query, float lower,
+								 double distance);
+
+/*
  * Lower bound of the operator's distance from a lower bound of rank_block:
- * L2: its root; L1: the same, for |x|_1 >= |x|_2; cosine: its half; inner
+ * L2: its root; L1: the same, for |x|_1 >= |x|_2, times what was observed of
+ * this query (query.c); cosine: its half; inner
  * product: half, divided by walk_factor, minus query->offset; Hamming: as it
- * is; Jaccard: always 0.  Widened for the dimensions cut away and for float
+ * is; Jaccard: 2x / (2 + x), which is the least that the cosine allows for.
+ * Where codes are bits it is the distance itself.  Widened for the dimensions cut away and for float
  * rounding.  An undefined or unbounded query, or an infinite epsilon: 0 or
  * -INFINITY.
  */

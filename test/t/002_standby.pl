@@ -59,6 +59,14 @@ for my $table (qw(old new))
 }
 my ($result, $output, $error) = $standby->psql('postgres', 'SELECT * FROM unlogged ORDER BY e <-> even_vector(300, 1)');
 like($error, qr/cannot access temporary or unlogged relations during recovery/, 'no unlogged index on a standby');
+for my $call ('annoy_nns_by_vector(\'unlogged_l2\', even_vector(300, 1))', 'annoy_n_items(\'unlogged_l2\')', 'annoy_info(\'unlogged_l2\', false)')
+{
+	($result, $output, $error) = $standby->psql('postgres', "SELECT $call");
+	like($error, qr/cannot access unlogged index "unlogged_l2" during recovery/, "nor for $call");
+}
+my $function = q{SELECT item, distance FROM annoy_nns_by_vector('old_cosine', even_vector(300, -1), 20)};
+is($standby->safe_psql('postgres', $function), $primary->safe_psql('postgres', $function), 'functions answer alike');
+is($standby->safe_psql('postgres', q{SELECT annoy_n_items('old_l2')}), 2970, 'and count the rows');
 
 # Rows removed.
 $primary->safe_psql('postgres', 'DELETE FROM new WHERE id % 3 = 0');

@@ -427,14 +427,14 @@ bound_of(Bench *bench, const float *item, const float *query_vector,
 	return AnnoyBoundToDistance(sketcher, &query, lower[0]);
 }
 
-/* Zero, denormal, huge and not finite vectors, under all metrics. */
+/* Zero, denormal, huge and not finite vectors; bits are none of these. */
 static void
 test_extremes(void)
 {
 	static const float sizes[] = {0.0f, 1e-45f, 1e-38f, 1e-25f, 1e-12f, 1.0f,
 	1e12f, 3e14f, 1e20f, FLT_MAX};
 	static const AnnoyMetric metrics[] = {ANNOY_METRIC_L2, ANNOY_METRIC_COSINE,
-	ANNOY_METRIC_INNER_PRODUCT, ANNOY_METRIC_HAMMING, ANNOY_METRIC_JACCARD};
+	ANNOY_METRIC_INNER_PRODUCT};
 	static const int dimensions[] = {1, 3, 100, 2000};
 	size_t		m;
 	size_t		k;
@@ -476,8 +476,6 @@ test_extremes(void)
 						continue;
 					}
 					exact = exact_distance(metric, d, query, item);
-					if (metric == ANNOY_METRIC_JACCARD)
-						exact = 0.0;
 					bound = bound_of(&bench, item, query, 10.0f);
 					CHECK_THAT(bound <= exact,
 							   "metric %d, d = %d, item %g, query %g: "

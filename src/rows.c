@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *	  Rows of a table as an index has them: whether a row is in the index, and
+ *	  its value there, which may be that of an expression.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#include "annoycompat.h"
+#include "rows.h"
+
+void
+AnnoyBeginRows(AnnoyRows *rows, Relation heap, Relation index)
+{
+	memset(rows, 0, sizeof(AnnoyRows));
+	rows->heap = heap;
+	rows->index = index;
+
+	GetUserIdAndSecContext(&rows->user, &rows->security_context);
+	SetUserIdAndSecContext(heap->rd_rel->relowner, rows->security_context |
+						   SECURITY_RESTRICTED_OPERATION);
+	rows->nest_level = NewGUCNestLevel();
+	AnnoyRestrictSearchPath();
+
+	rows->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	rows->slot = table_slot_create(heap, NULL);
+	rows->by_tid = table_beginscan_tid(heap, rows->snapshot);
+	rows->info = BuildIndexInfo(index);
+	rows->estate = CreateExecutorState();
+	GetPerTupleExprContext(rows->estate)->ecxt_scantuple = rows->slot;
+	rows->condition = ExecPrepareQual(rows->info->ii_Predicate, rows->estate);
+}
+
+void
+AnnoyEndRows(AnnoyRows *rows)
+{
+	/* these point into the executor state */
+	rows->info->ii_ExpressionsState = NIL;
+	rows->info->ii_PredicateState = NULL;
+
+	ExecDropSingleTupleTableSlot(rows->slot);
+	FreeExecutorState(rows->estate);
+	table_endscan(rows->by_tid);
+	UnregisterSnapshot(rows->snapshot);
+	AtEOXact_GUC(false, rows->nest_level);
+	SetUserIdAndSecContext(rows->user, rows->security_context);
+}
+
+/*
+ * Whether the row in the slot is in the index with a value.  That lives until
+ * the next row.
+ */
+static bool
+is_item(AnnoyRows *rows, Datum *value)
+{
+	bool		isnull;
+
+	ResetPerTupleExprContext(rows->estate);
+	if (!ExecQual(rows->condition, GetPerTupleExprContext(rows->estate)))
+		return false;
+	FormIndexDatum(rows->info, rows->slot, rows->estate, value, &isnull);
+	return !isnull;
+}
+
+Datum
+AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid)
+{
+	Datum		value;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!ItemPointerIsValid(tid) ||
+		!table_tuple_tid_valid(rows->by_tid, tid) ||
+		!table_tuple_fetch_row_version(rows->heap, tid, rows->snapshot,
+									   rows->slot) ||
+		!is_item(rows, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("no item (%u,%u) in index \"%s\"",
+						ItemPointerGetBlockNumberNoCheck(tid),
+						ItemPointerGetOffsetNumberNoCheck(tid),
+						RelationGetRelationName(rows->index)),
+				 errdetail("An item is the ctid of a visible row of table \"%s\" whose indexed value is not null.",
+						   RelationGetRelationName(rows->heap))));
+	return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+}
+
+int64
+AnnoyCountRows(AnnoyRows *rows)
+{
+	TableScanDesc scan = table_beginscan(rows->heap, rows->snapshot, 0, NULL);
+	int64		count = 0;
+	Datum		value;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, rows->slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_item(rows, &value))
+			count++;
+	}
+	table_endscan(scan);
+	return count;
+}

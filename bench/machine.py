@@ -3,6 +3,7 @@
 import glob
 import os
 import platform
+import re
 import shutil
 import subprocess
 
@@ -13,6 +14,8 @@ HOST_PACKAGES = ['gcc', 'g++', 'make', 'libpq-dev', 'postgresql-client',
                  'libhnswlib-dev']
 # npm of Debian brings hundreds of packages along, so only if none is there.
 NPM_PACKAGE = 'npm'
+
+HNSW_SINCE = [0, 5]         # of pgvector
 
 SERVER_RELEASE = 'trixie'
 SERVER_VERSION = 17
@@ -63,16 +66,27 @@ def install_host_packages(say):
         install(missing)
 
 
+def has_hnsw(version):
+    """Whether a version of pgvector, as text, has HNSW indexes."""
+    numbers = [int(word) for word in re.findall('[0-9]+', version)[:2]]
+    return numbers >= HNSW_SINCE
+
+
 def has_pgvector(pg_config='pg_config', root=None):
-    """Whether the server that pg_config stands for has pgvector."""
+    """Whether the server that pg_config stands for has a late pgvector."""
     prefix = ['chroot', root] if root else []
     try:
         folder = subprocess.run(prefix + [pg_config, '--sharedir'],
-                                stdout=subprocess.PIPE, text=True,
-                                check=True).stdout.strip()
+                                stdout=subprocess.PIPE, text=True, check=True,
+                                stderr=subprocess.DEVNULL).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return False
-    return os.path.exists((root or '') + folder + '/extension/vector.control')
+    path = (root or '') + folder + '/extension/vector.control'
+    if not os.path.exists(path):
+        return False
+    with open(path) as file:
+        return has_hnsw(re.search('default_version *= *(.*)',
+                                  file.read()).group(1))
 
 
 def mount_kernel_files(root):
@@ -118,10 +132,11 @@ def choose_root(options, say):
     if os.geteuid() == 0 and version.startswith('PostgreSQL '):
         package = ('postgresql-%s-pgvector' %
                    version.split()[1].split('.')[0])
-        known = subprocess.run(['apt-cache', 'show', package],
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL).returncode == 0
-        if known:
+        known = subprocess.run(['apt-cache', 'show', package], text=True,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL).stdout
+        if any(has_hnsw(version)
+               for version in re.findall('^Version: (.*)', known, re.M)):
             say('installing ' + package)
             install([package])
             return ''

@@ -89,8 +89,6 @@ AnnoyNextPhase(AnnoyBuild *build, int phase)
 	{
 		pg_atomic_write_u64(&shared->next, 0);
 		shared->item_blocks = RelationGetNumberOfBlocks(build->index);
-		if (phase == ANNOY_PHASE_SPLIT)
-			shared->tree_block = shared->item_blocks;
 		if (phase > 0)
 		{
 			pg_atomic_write_u64(&shared->rows_done, 0);

@@ -179,7 +179,6 @@ typedef struct AnnoyBuildShared
 	/* the tree at hand */
 	AnnoyChild	root;			/* by the one who makes it */
 	BlockNumber item_blocks;	/* pages that may have items, later trees */
-	BlockNumber tree_block;		/* the first one that the tree may have */
 	int			directory_count;
 	uint32		cell_count;
 	int			batch_count;

@@ -21,103 +21,139 @@
 #include "build.h"
 #include "tree.h"
 
+#define INITIAL_QUEUE 64
+
+/* A link within a copy: its "block" is a place in nodes[] or directories[]. */
+typedef struct CopiedNode
+{
+	AnnoyNode	node;
+	AnnoyChild	child[2];
+} CopiedNode;
+
+/* Where a directory of the tree is in the list of cells; by block. */
+typedef struct DirectoryPlace
+{
+	BlockNumber block;
+	int			number;
+} DirectoryPlace;
+
 struct AnnoyTreeCopy
 {
 	AnnoyBuild *build;
 	int			tree;
-	BlockNumber first;			/* of the tree's pages */
-	BlockNumber last;
-	Page	   *pages;			/* [last - first + 1]: up to pd_lower, or NULL */
-	int32	   *directories;	/* likewise: number of the directory */
+	DirectoryPlace *places;		/* [directory_count] */
+	int			directory_count;
+	Page	   *directories;	/* likewise by number: up to pd_lower */
+	CopiedNode *nodes;			/* one less than there are directories */
+	int			node_count;
+	AnnoyChild	root;
 	Size		size;
 	Size		limit;
 	bool		complete;		/* else the walk is AnnoyChooseLeaf's own */
-	AnnoyNodeQueue nodes;
+	AnnoyNodeQueue queue;
 	AnnoyWalk	walk;
 };
 
-/* Extends the range of the tree's blocks. */
-static void
-include_block(AnnoyTreeCopy *copy, BlockNumber block)
+static int
+compare_places(const void *a, const void *b)
 {
-	copy->first = Min(copy->first, block);
-	copy->last = Max(copy->last, block);
+	BlockNumber x = ((const DirectoryPlace *) a)->block;
+	BlockNumber y = ((const DirectoryPlace *) b)->block;
+
+	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Copies a page; false if that takes too much memory. */
-static bool
-copy_page(AnnoyTreeCopy *copy, BlockNumber block, AnnoyPageKind kind)
+/* The number of a directory. */
+static int
+find_directory(const AnnoyTreeCopy *copy, BlockNumber block)
 {
-	Buffer		buffer;
-	Size		size;
+	DirectoryPlace wanted = {block, 0};
+	DirectoryPlace *found = bsearch(&wanted, copy->places,
+									copy->directory_count,
+									sizeof(DirectoryPlace), compare_places);
 
-	if (copy->pages[block - copy->first] != NULL)
-		return true;
-	buffer = AnnoyReadPage(copy->build->index, block, kind, BUFFER_LOCK_SHARE);
-	size = ((PageHeader) BufferGetPage(buffer))->pd_lower;
-	copy->size += size;
-	if (copy->size <= copy->limit)
-		copy->pages[block - copy->first] =
-			memcpy(palloc(size), BufferGetPage(buffer), size);
-	UnlockReleaseBuffer(buffer);
-	return copy->size <= copy->limit;
-}
-
-/* Copies the pages below a link; false if they take too much memory. */
-static bool
-copy_subtree(AnnoyTreeCopy *copy, const AnnoyChild *link)
-{
-	AnnoyNode	node;
-
-	CHECK_FOR_INTERRUPTS();
-	check_stack_depth();
-	if (link->block < copy->first || link->block > copy->last)
-		elog(ERROR, "link from a tree to block %u outside of it", link->block);
-	if (link->kind == ANNOY_PAGE_DIRECTORY)
-		return copy_page(copy, link->block, ANNOY_PAGE_DIRECTORY);
-	if (!copy_page(copy, link->block, ANNOY_PAGE_INNER))
-		return false;
-	node = AnnoyPageGetNode(copy->pages[link->block - copy->first],
-							copy->build->forest->sketcher.sketch_dimensions,
-							link->slot);
-	return copy_subtree(copy, &node->child[0]) &&
-		copy_subtree(copy, &node->child[1]);
+	if (found == NULL)
+		elog(ERROR, "block %u is no directory of tree %d", block, copy->tree);
+	return found->number;
 }
 
 /*
- * Copies a tree whose leaves are cells, in the current memory context, as far
- * as "memory" bytes allow.
+ * Copies what is below a link; *link is one within the copy then.  False if it
+ * takes too much memory.
+ */
+static bool
+copy_subtree(AnnoyTreeCopy *copy, AnnoyChild *link)
+{
+	bool		inner = link->kind == ANNOY_PAGE_INNER;
+	Buffer		buffer = AnnoyReadPage(copy->build->index, link->block,
+									   link->kind, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buffer);
+	int			s = copy->build->forest->sketcher.sketch_dimensions;
+	char	   *source = inner ?
+		(char *) AnnoyPageGetNode(page, s, link->slot) : (char *) page;
+	Size		size = inner ? AnnoyNodeSize(s) : ((PageHeader) page)->pd_lower;
+	char	   *data = NULL;
+	CopiedNode *node;
+	bool		complete;
+
+	copy->size += MAXALIGN(size) + sizeof(CopiedNode);
+	if (copy->size <= copy->limit)
+		data = memcpy(palloc(size), source, size);
+	UnlockReleaseBuffer(buffer);
+	if (data == NULL)
+		return false;
+	if (!inner)
+	{
+		link->block = find_directory(copy, link->block);
+		copy->directories[link->block] = data;
+		return true;
+	}
+
+	CHECK_FOR_INTERRUPTS();
+	check_stack_depth();
+	if (copy->node_count >= copy->directory_count)
+		elog(ERROR, "more nodes than directories in tree %d", copy->tree);
+	link->block = copy->node_count++;
+	node = &copy->nodes[link->block];
+	node->node = (AnnoyNode) data;
+	memcpy(node->child, node->node->child, sizeof(node->child));
+	complete = copy_subtree(copy, &node->child[0]);
+	return complete && copy_subtree(copy, &node->child[1]);
+}
+
+/*
+ * Copies a tree whose leaves are cells, in the current memory context, if
+ * "memory" bytes are enough.
  */
 AnnoyTreeCopy *
 AnnoyCopyTree(AnnoyBuild *build, int tree, const AnnoyCells *cells, Size memory)
 {
 	AnnoyTreeCopy *copy = palloc0(sizeof(AnnoyTreeCopy));
-	AnnoyChild *root = &build->forest->roots[tree];
-	Size		blocks;
+	int			count = cells->directory_count;
 
 	copy->build = build;
 	copy->tree = tree;
-	copy->first = build->shared->tree_block;
-	copy->last = RelationGetNumberOfBlocks(build->index) - 1;
-	include_block(copy, root->block);
-	for (int i = 0; i < cells->directory_count; i++)
-		include_block(copy, cells->directories[i].block);
-	blocks = copy->last - copy->first + 1;
-	copy->pages = palloc_extended(sizeof(Page) * blocks,
-								  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	copy->directories = palloc_extended(sizeof(int32) * blocks,
-										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int i = 0; i < cells->directory_count; i++)
-		copy->directories[cells->directories[i].block - copy->first] = i;
+	copy->directory_count = count;
+	copy->places = palloc_extended(sizeof(DirectoryPlace) * count,
+								   MCXT_ALLOC_HUGE);
+	for (int i = 0; i < count; i++)
+	{
+		copy->places[i].block = cells->directories[i].block;
+		copy->places[i].number = i;
+	}
+	qsort(copy->places, count, sizeof(DirectoryPlace), compare_places);
+	copy->directories = palloc_extended(sizeof(Page) * count, MCXT_ALLOC_HUGE);
+	copy->nodes = palloc_extended(sizeof(CopiedNode) * count, MCXT_ALLOC_HUGE);
 	copy->limit = memory;
-	copy->complete = copy_subtree(copy, root);
-	AnnoyNode_init(&copy->nodes, 64);
+	copy->root = build->forest->roots[tree];
+	copy->complete = copy_subtree(copy, &copy->root);
+	AnnoyNode_init(&copy->queue, INITIAL_QUEUE);
 	AnnoyInitWalk(&copy->walk, build->index, build->forest);
 	return copy;
 }
 
 /* From a link down to a directory; the other sides go to the queue. */
-static BlockNumber
+static int
 descend(AnnoyTreeCopy *copy, const AnnoyQuery *item, AnnoyNodeCandidate from)
 {
 	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
@@ -125,9 +161,8 @@ descend(AnnoyTreeCopy *copy, const AnnoyQuery *item, AnnoyNodeCandidate from)
 
 	while (child.kind == ANNOY_PAGE_INNER)
 	{
-		AnnoyNode	node = AnnoyPageGetNode(copy->pages[child.block - copy->first],
-											sketcher->sketch_dimensions,
-											child.slot);
+		const CopiedNode *here = &copy->nodes[child.block];
+		AnnoyNode	node = here->node;
 		float		margin = AnnoyQueryMargin(sketcher, item, node->normal,
 											  node->scale, node->extra_weight,
 											  node->offset);
@@ -135,11 +170,11 @@ descend(AnnoyTreeCopy *copy, const AnnoyQuery *item, AnnoyNodeCandidate from)
 		AnnoyNodeCandidate other;
 
 		other.priority = from.priority + margin * margin;
-		other.child = node->child[1 - side];
-		AnnoyNode_push(&copy->nodes, other);
-		child = node->child[side];
+		other.child = here->child[1 - side];
+		AnnoyNode_push(&copy->queue, other);
+		child = here->child[side];
 	}
-	return child.block;
+	return (int) child.block;
 }
 
 /* Into which cell of which directory an item belongs. */
@@ -149,7 +184,7 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 {
 	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
 	int			s = sketcher->sketch_dimensions;
-	AnnoyNodeCandidate root = {0.0f, copy->build->forest->roots[copy->tree]};
+	AnnoyNodeCandidate root = {0.0f, copy->root};
 	float		nearest = 0.0f;
 	int64		known = 0;
 	int			opened = 0;
@@ -159,18 +194,18 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 		AnnoyLeafCandidate leaf = AnnoyChooseLeaf(&copy->walk, item,
 												  copy->tree);
 
-		*directory = copy->directories[leaf.directory - copy->first];
+		*directory = find_directory(copy, leaf.directory);
 		*cell = leaf.link.block;
 		return;
 	}
-	copy->nodes.count = 0;
-	AnnoyNode_push(&copy->nodes, root);
-	while (copy->nodes.count > 0 &&
+	copy->queue.count = 0;
+	AnnoyNode_push(&copy->queue, root);
+	while (copy->queue.count > 0 &&
 		   (known < ANNOY_ASSIGNMENT_LEAVES ||
 			opened < ANNOY_ASSIGNMENT_DIRECTORIES))
 	{
-		BlockNumber block = descend(copy, item, AnnoyNode_pop(&copy->nodes));
-		Page		page = copy->pages[block - copy->first];
+		int			number = descend(copy, item, AnnoyNode_pop(&copy->queue));
+		Page		page = copy->directories[number];
 		int			count = AnnoyPageGetDirectoryHeader(page)->count;
 
 		for (int i = 0; i < count; i++)
@@ -186,7 +221,7 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 			if ((known == 0 && i == 0) || distance < nearest)
 			{
 				nearest = distance;
-				*directory = copy->directories[block - copy->first];
+				*directory = number;
 				*cell = entry->leaf.block;
 			}
 		}

@@ -150,6 +150,10 @@ SET maintenance_work_mem = '256MB';
 REINDEX INDEX colors_rgb_idx;
 RESET maintenance_work_mem;
 
+-- README.md: Parallel builds, example 1
+ALTER TABLE colors SET (parallel_workers = 2);
+REINDEX TABLE colors;
+
 -- README.md: Progress, example 1
 SELECT relid::regclass AS "table", phase, blocks_done, blocks_total, tuples_done, tuples_total
 FROM pg_stat_progress_create_index;

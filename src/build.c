@@ -18,8 +18,8 @@
  *
  * Each of these steps has two halves.  In the first, every process sends its
  * own items to partitions, or to batches of cells.  In the second, every
- * process takes such parts, one after another, and does what there is to do
- * with the items of all.  Between the halves the processes meet.
+ * process does with its part of those, and the items of all in it, what there
+ * is to do.  Between the halves the processes meet.
  *
  * Nothing depends on the order in which rows come, nor on the memory, nor on
  * the number of processes: sets are ordered by TID before they are split,
@@ -98,6 +98,19 @@ AnnoyNextPhase(AnnoyBuild *build, int phase)
 		}
 	}
 	AnnoySynchronise(build);
+}
+
+/* Which of the processes that take part this one is. */
+static void
+take_turns(AnnoyBuild *build)
+{
+	for (int i = 0; i < build->shared->process_count; i++)
+		if (build->shared->parts[i].joined)
+		{
+			if (i == build->process)
+				build->turn = build->joined_count;
+			build->joined_count++;
+		}
 }
 
 /* Tells steps at annoy.verbose >= 1. */
@@ -194,6 +207,7 @@ AnnoyBuildForest(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 	AnnoySynchronise(build);
 	report_step(build, "rows loaded:",
 				build->shared->items + build->shared->tail_items);
+	take_turns(build);
 	AnnoyFixSpace(build, work_mem);
 	if (build->items > 0)
 		for (int tree = 0; tree < build->n_trees; tree++)

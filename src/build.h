@@ -53,14 +53,14 @@
 
 /*
  * How the spare memory of a process is divided: rows stay from the load to the
- * assignment; sketches, and then items that it keeps and items that it sends to
- * others, are beside them.  Divisions of partitions that are too large take
- * half of what the one above has.
+ * assignment; sketches, and then items, that it keeps are beside them, and what
+ * it sends to others.  Divisions of partitions that are too large take half of
+ * what the one above has.
  */
 #define ANNOY_ROWS_SHARE 0.45
 #define ANNOY_SKETCHES_SHARE 0.25
-#define ANNOY_ITEMS_SHARE 0.35
-#define ANNOY_SENT_SHARE 0.15
+#define ANNOY_ITEMS_SHARE 0.40
+#define ANNOY_SENT_SHARE 0.10
 
 /* Rows between two reports of progress. */
 #define ANNOY_PROGRESS_ROWS 1024
@@ -208,6 +208,8 @@ typedef struct AnnoyBuild
 	AnnoyBuildShared *shared;
 	AnnoyBuildPart *part;		/* this process's own */
 	int			process;		/* 0: the leader */
+	int			joined_count;	/* processes that take part */
+	int			turn;			/* of this one among them, from 0 on */
 	bool		parallel;
 	FileSet    *files;			/* NULL if the leader is alone */
 
@@ -386,6 +388,13 @@ extern AnnoyBuildShared *AnnoyInitShared(void *memory, Relation heap,
 
 /* Waits until all processes are here. */
 extern void AnnoySynchronise(AnnoyBuild *build);
+
+/* Whether a partition, or a batch, is this process's: they have turns. */
+static inline bool
+AnnoyIsOwnPart(const AnnoyBuild *build, int number)
+{
+	return number % build->joined_count == build->turn;
+}
 
 /* The number of the next piece of work, from 0 on. */
 static inline uint64

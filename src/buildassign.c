@@ -57,8 +57,6 @@ struct AnnoyBatchReader
 {
 	AnnoyBuild *build;
 	AnnoyCells *cells;
-	int			process_count;	/* that take part */
-	int			turn;			/* this process's, from 0 on */
 
 	/* items of this process's batches: what it has found itself ... */
 	bool		by_reference;	/* records have pointers */
@@ -98,12 +96,6 @@ fill_record(AnnoyItemRecord *record, Size size, uint32 cell,
 	memcpy(record->value, item->value, value_size);
 }
 
-static bool
-is_own_batch(const AnnoyBatchReader *reader, int batch)
-{
-	return batch % reader->process_count == reader->turn;
-}
-
 /* Sends an item to the batch of its directory. */
 static void
 send_item(AnnoyBatchReader *reader, const AnnoyCellDirectory *directory,
@@ -112,7 +104,7 @@ send_item(AnnoyBatchReader *reader, const AnnoyCellDirectory *directory,
 	BatchOrder	place = {directory->first_cell + cell, item->tid,
 	item->address, item->value};
 
-	if (!is_own_batch(reader, directory->batch))
+	if (!AnnoyIsOwnPart(reader->build, directory->batch))
 		fill_record(AnnoyPutRecord(reader->sent, directory->batch),
 					reader->sent_size, place.cell, &place,
 					reader->build->value_size);
@@ -165,21 +157,6 @@ assign_items(AnnoyBatchReader *reader, int tree)
 	MemoryContextDelete(context);
 }
 
-/* Which of the processes that take part this one is. */
-static void
-count_processes(AnnoyBatchReader *reader)
-{
-	const AnnoyBuild *build = reader->build;
-
-	for (int i = 0; i < build->shared->process_count; i++)
-		if (build->shared->parts[i].joined)
-		{
-			if (i == build->process)
-				reader->turn = reader->process_count;
-			reader->process_count++;
-		}
-}
-
 /*
  * Assigns this process's items, and makes the reader of its batches.  The rows
  * are freed if they are not needed any more.
@@ -194,7 +171,6 @@ AnnoyBeginBatches(AnnoyBuild *build, int tree, AnnoyCells *cells)
 	reader->build = build;
 	reader->cells = cells;
 	reader->batch = -1;
-	count_processes(reader);
 	reader->by_reference = tree == 0 &&
 		(build->rows == NULL || AnnoySpoolIsInMemory(build->rows));
 	reader->sent_size = MAXALIGN(offsetof(AnnoyItemRecord, value) +
@@ -249,7 +225,8 @@ AnnoyOpenBatches(AnnoyBatchReader *reader)
 												reader->cells->batch_count,
 												build->files, ITEM_FILE,
 												summaries,
-												build->shared->process_count);
+												build->shared->process_count,
+												NULL);
 }
 
 /* ---------------------------------------------------------------------
@@ -416,7 +393,7 @@ AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch)
 	{
 		if (++reader->batch >= reader->cells->batch_count)
 			return false;
-	} while (!is_own_batch(reader, reader->batch));
+	} while (!AnnoyIsOwnPart(reader->build, reader->batch));
 	*batch = reader->batch;
 
 	AnnoySeekPartition(reader->kept_reader, *batch);

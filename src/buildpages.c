@@ -16,7 +16,6 @@
 #include "access/xloginsert.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -67,22 +66,17 @@ AnnoyLogOpenPages(AnnoyBuild *build)
 	build->open_count = 0;
 }
 
-/* Blocks that this process has added, but not used, are for later items. */
+/*
+ * Blocks that this process has added, but not used, are pages of zeroes, which
+ * VACUUM makes item pages.
+ */
 void
 AnnoyEndPages(AnnoyBuild *build)
 {
 	AnnoyExtender *extender = &build->extender;
 
 	while (extender->next < extender->count)
-	{
-		Buffer		buffer = AnnoyExtendBuild(extender, ANNOY_PAGE_ITEM, 0);
-		Size		room = PageGetFreeSpace(BufferGetPage(buffer));
-		BlockNumber block = BufferGetBlockNumber(buffer);
-
-		AnnoyLogPage(build->index, buffer);
-		UnlockReleaseBuffer(buffer);
-		RecordPageWithFreeSpace(build->index, block, room);
-	}
+		ReleaseBuffer(extender->buffers[extender->next++]);
 }
 
 /* Logs a page and those that its right links lead to. */

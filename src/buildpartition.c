@@ -10,14 +10,14 @@
  * through those hyperplanes into partitions.  A partition that is still too
  * large is divided in the same way, by a sample of its own.
  *
- * All processes do the same with the sample, send their items, and then take
- * the partitions one after another, each with the items of all processes.  The
+ * All processes do the same with the sample and send their items.  Then each
+ * splits the partitions whose turn it has, with the items of all processes.  The
  * leader writes the hyperplanes above the partitions, and puts the directories
  * of all into the order of the partitions.
  *
  * Files of a build with workers:
  *
- *	sketches.N		process N's items by partition
+ *	sketches.N		process N's items of others' partitions
  *	partitions.N	the partitions that process N has split:
  *					| PartitionResult | AnnoyCellDirectory[...] | ...
  *	cells			the directories of all partitions
@@ -318,39 +318,57 @@ split_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
  * ---------------------------------------------------------------------
  */
 
-/* Sends this process's items to their partitions. */
-static AnnoySpool *
-send_sketches(CellBuilder *builder, const Subtree *top, int partitions)
+/*
+ * Sends this process's items to their partitions: those of others through
+ * files, its own ones stay in *kept.
+ */
+static void
+send_sketches(CellBuilder *builder, const Subtree *top, int partitions,
+			  AnnoySpool **kept)
 {
 	AnnoyBuild *build = builder->build;
 	SketchRecord *sketch = palloc0(builder->record_size);
-	char		name[ANNOY_SPOOL_NAME];
-	AnnoySpool *spool;
+	AnnoySpool *sent = NULL;
 	AnnoyItemStream items;
 	AnnoyBuildItem item;
 	int64		rows = 0;
 
-	AnnoyNameSpool(name, SKETCH_FILE, build->process);
-	spool = AnnoyBeginSpool(builder->record_size, partitions,
+	*kept = AnnoyBeginSpool(builder->record_size, partitions,
 							AnnoyShareMemory(build, ANNOY_SKETCHES_SHARE),
-							build->files, name);
+							NULL, NULL);
+	if (build->parallel)
+	{
+		char		name[ANNOY_SPOOL_NAME];
+
+		AnnoyNameSpool(name, SKETCH_FILE, build->process);
+		sent = AnnoyBeginSpool(builder->record_size, partitions,
+							   AnnoyShareMemory(build, ANNOY_SENT_SHARE),
+							   build->files, name);
+	}
 	AnnoyBeginStream(&items, build, builder->tree > 0);
 	while (AnnoyNextStreamItem(&items, &item))
 	{
 		bool		unbounded;
+		int			partition;
 
 		AnnoySketchValue(build, item.value, &sketch->extra, &unbounded);
 		sketch->tid = item.tid;
 		sketch->scale = AnnoyQuantiseSketch(builder->s, build->sketch,
 											sketch->quantised);
-		memcpy(AnnoyPutRecord(spool, find_partition(builder, top, sketch)),
+		partition = find_partition(builder, top, sketch);
+		memcpy(AnnoyPutRecord(AnnoyIsOwnPart(build, partition) ? *kept : sent,
+							  partition),
 			   sketch, builder->record_size);
 		AnnoyCountRow(build, &rows);
 	}
 	AnnoyEndStream(&items);
-	AnnoyFinishSpool(spool, &build->part->spool);
+	AnnoyFinishSpool(*kept, NULL);
+	if (sent)
+	{
+		AnnoyFinishSpool(sent, &build->part->spool);
+		AnnoyEndSpool(sent);
+	}
 	pfree(sketch);
-	return spool;
 }
 
 /* The results of one process, in a file or in the leader's memory. */
@@ -360,26 +378,23 @@ typedef struct ResultList
 	int			count;
 } ResultList;
 
-/* Splits partitions as long as there are any that nobody has taken. */
+/* Splits this process's partitions. */
 static void
 split_partitions(CellBuilder *builder, AnnoySpoolReader *reader,
 				 int partitions, uint64 path, ResultList *list)
 {
-	for (;;)
+	for (int partition = 0; partition < partitions; partition++)
 	{
-		uint64		partition = AnnoyTakeWork(builder->build);
 		int			before = builder->cells->directory_count;
 		PartitionResult *result = &list->results[list->count];
 
-		if (partition >= partitions)
-			return;
-		if (AnnoyCountRecords(reader, (int) partition) == 0)
+		if (!AnnoyIsOwnPart(builder->build, partition) ||
+			AnnoyCountRecords(reader, partition) == 0)
 			continue;
 		memset(result, 0, sizeof(PartitionResult));
-		result->partition = (int) partition;
-		result->link = split_partition(builder, reader, (int) partition,
-									   AnnoyPartitionPath(path, (int) partition),
-									   1);
+		result->partition = partition;
+		result->link = split_partition(builder, reader, partition,
+									   AnnoyPartitionPath(path, partition), 1);
 		result->directory_count = builder->cells->directory_count - before;
 		list->count++;
 	}
@@ -589,7 +604,7 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 	uint64		path = AnnoyHash(AnnoyHash(build->seed, tree), 0);
 	CellBuilder builder;
 	Subtree		top;
-	AnnoySpool *spool;
+	AnnoySpool *kept;
 	AnnoySpoolReader *reader;
 	ResultList	list;
 	char		name[ANNOY_SPOOL_NAME];
@@ -600,8 +615,8 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 								   sizeof(int16) * builder.s);
 	partitions = grow_top(&builder, &top, &build->sample_set,
 						  build->sample_count, build->items, path);
-	spool = send_sketches(&builder, &top, partitions);
-	AnnoyNextPhase(build, 0);
+	send_sketches(&builder, &top, partitions, &kept);
+	AnnoySynchronise(build);
 
 	list.count = 0;
 	list.results = palloc(sizeof(PartitionResult) * (partitions + 1));
@@ -610,21 +625,19 @@ AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
 		AnnoySpoolSummary *summaries =
 			palloc(sizeof(AnnoySpoolSummary) * build->shared->process_count);
 
-		AnnoyEndSpool(spool);
 		for (int i = 0; i < build->shared->process_count; i++)
 			summaries[i] = build->shared->parts[i].spool;
 		reader = AnnoyReadSharedSpools(builder.record_size, partitions,
 									   build->files, SKETCH_FILE, summaries,
-									   build->shared->process_count);
+									   build->shared->process_count, kept);
 	}
 	else
-		reader = AnnoyReadSpool(spool);
+		reader = AnnoyReadSpool(kept);
 	split_partitions(&builder, reader, partitions, path, &list);
 	AnnoyEndSpoolReader(reader);
+	AnnoyEndSpool(kept);
 	if (build->parallel)
 		write_results(&builder, &list);
-	else
-		AnnoyEndSpool(spool);
 
 	AnnoySynchronise(build);
 	if (build->parallel)

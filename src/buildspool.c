@@ -89,6 +89,7 @@ struct AnnoySpool
 typedef struct SpoolSource
 {
 	BufFile    *file;			/* may be NULL */
+	bool		own;			/* to be closed at the end */
 	const AnnoySpoolExtent *extents;
 	const SpoolPartition *partitions;
 } SpoolSource;
@@ -99,7 +100,6 @@ struct AnnoySpoolReader
 	MemoryContext context;
 	SpoolSource *sources;
 	int			source_count;
-	bool		own_files;		/* close them at the end */
 
 	/* the position */
 	int			partition;
@@ -317,7 +317,7 @@ AnnoyEndSpool(AnnoySpool *spool)
  */
 
 static AnnoySpoolReader *
-begin_reader(Size record_size, int sources, bool own_files)
+begin_reader(Size record_size, int sources)
 {
 	AnnoySpoolReader *reader = palloc0(sizeof(AnnoySpoolReader));
 
@@ -325,22 +325,29 @@ begin_reader(Size record_size, int sources, bool own_files)
 	reader->context = CurrentMemoryContext;
 	reader->sources = palloc0(sizeof(SpoolSource) * sources);
 	reader->source_count = sources;
-	reader->own_files = own_files;
 	reader->buffer_records = Max(1, READ_BYTES / record_size);
 	reader->extent = NO_EXTENT;
 	reader->source = sources;
 	return reader;
 }
 
+/* A private spool as a source. */
+static void
+add_private_source(SpoolSource *source, AnnoySpool *spool)
+{
+	Assert(spool->files == NULL);
+	source->file = spool->file;
+	source->own = false;
+	source->extents = spool->extents;
+	source->partitions = spool->partitions;
+}
+
 AnnoySpoolReader *
 AnnoyReadSpool(AnnoySpool *spool)
 {
-	AnnoySpoolReader *reader = begin_reader(spool->record_size, 1, false);
+	AnnoySpoolReader *reader = begin_reader(spool->record_size, 1);
 
-	Assert(spool->files == NULL);
-	reader->sources[0].file = spool->file;
-	reader->sources[0].extents = spool->extents;
-	reader->sources[0].partitions = spool->partitions;
+	add_private_source(&reader->sources[0], spool);
 	return reader;
 }
 
@@ -356,6 +363,7 @@ open_source(SpoolSource *source, Size record_size, int partitions,
 	source->partitions = list;
 	if (summary->records == 0)
 		return;
+	source->own = true;
 	source->file = BufFileOpenFileSet(files, file_name, O_RDONLY, false);
 	extents = palloc_extended(sizeof(AnnoySpoolExtent) * summary->extents,
 							  MCXT_ALLOC_HUGE);
@@ -373,9 +381,10 @@ open_source(SpoolSource *source, Size record_size, int partitions,
 AnnoySpoolReader *
 AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 					  const char *name, const AnnoySpoolSummary *summaries,
-					  int count)
+					  int count, AnnoySpool *kept)
 {
-	AnnoySpoolReader *reader = begin_reader(record_size, count, true);
+	AnnoySpoolReader *reader = begin_reader(record_size,
+											count + (kept ? 1 : 0));
 
 	for (int i = 0; i < count; i++)
 	{
@@ -385,6 +394,8 @@ AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 		open_source(&reader->sources[i], record_size, partitions, files,
 					file_name, &summaries[i]);
 	}
+	if (kept)
+		add_private_source(&reader->sources[count], kept);
 	return reader;
 }
 
@@ -487,7 +498,7 @@ void
 AnnoyEndSpoolReader(AnnoySpoolReader *reader)
 {
 	for (int i = 0; i < reader->source_count; i++)
-		if (reader->own_files && reader->sources[i].file)
+		if (reader->sources[i].own && reader->sources[i].file)
 			BufFileClose(reader->sources[i].file);
 	if (reader->buffer)
 		pfree(reader->buffer);

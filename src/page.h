@@ -359,7 +359,7 @@ extern Buffer AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind,
  * Blocks that a process of a build adds: several at once where other processes
  * do so too (shared), twice as many each time up to ANNOY_EXTEND_MOST.
  */
-#define ANNOY_EXTEND_MOST 16
+#define ANNOY_EXTEND_MOST 64
 
 typedef struct AnnoyExtender
 {

@@ -17,8 +17,9 @@
 --	4. further functions that name no type vector
 --
 -- The script runs as superuser also for others who may create extensions, so
--- what the blocks evaluate is qualified, and cannot be replaced by objects in
--- the schema that annoy goes to.
+-- what the blocks evaluate is qualified, and arguments of functions in the
+-- schema that annoy goes to have exactly the parameters' types: nothing can be
+-- replaced by objects that are in that schema before.
 
 ------------------------------------------------------------------------------
 -- 1. The type vector, unless pgvector is there
@@ -608,10 +609,13 @@ REVOKE EXECUTE ON FUNCTION annoy_index_check(regclass, boolean) FROM PUBLIC;
 -- file, as it depends on the database, and ALTER EXTENSION UPDATE deletes it.
 -- So every update script has to end with
 --
---	SELECT annoy_record_dependency(opcintype)
+--	SELECT annoy_record_dependency(opcintype::pg_catalog.regtype)
 --		FROM pg_catalog.pg_opclass AS o
---			JOIN pg_catalog.pg_am AS a ON a.oid = o.opcmethod
---		WHERE a.amname = 'annoy' AND o.opcname = 'vector_cosine_ops';
+--			JOIN pg_catalog.pg_am AS a ON a.oid OPERATOR(pg_catalog.=) o.opcmethod
+--		WHERE a.amname OPERATOR(pg_catalog.=) 'annoy'
+--			AND o.opcname OPERATOR(pg_catalog.=) 'vector_cosine_ops';
+--
+-- The cast is needed: see the call below.
 CREATE FUNCTION annoy_record_dependency(type regtype) RETURNS void
 	AS 'MODULE_PATHNAME', 'annoy_record_dependency'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -640,8 +644,11 @@ beside_pgvector := vector_schema IS NOT NULL;
 IF NOT beside_pgvector THEN
 	vector_schema := annoy_schema;
 END IF;
-EXECUTE pg_catalog.format('SELECT %I.annoy_record_dependency(%L)', annoy_schema,
-	pg_catalog.format('%I.vector', vector_schema));
+-- The argument has the parameter's type: another function of that name, which
+-- somebody may have put into the schema before, would be a better match for a
+-- literal of no type, and would be called by a superuser.
+EXECUTE pg_catalog.format('SELECT %I.annoy_record_dependency(%L::pg_catalog.regtype)',
+	annoy_schema, pg_catalog.format('%I.vector', vector_schema));
 
 EXECUTE pg_catalog.format($$
 	CREATE FUNCTION %1$I.angular_distance(%2$I.vector, %2$I.vector) RETURNS double precision

@@ -18,6 +18,9 @@
 /* Bytes of a vector that are looked at together. */
 #define VECTOR_PIECE 8192
 
+/* Windows that end with certain bytes keep the alignment of what they show. */
+#define WINDOW_ALIGNMENT 8
+
 /* A norm is that of its vector if it differs by no more than this part. */
 #define NORM_TOLERANCE 1.0e-3
 
@@ -86,6 +89,22 @@ AnnoySetFileLayout(AnnoyFileLayout *layout, AnnoyFileMetric metric, bool late,
  */
 
 /*
+ * Where the window goes to show some bytes: on from them, or, if it comes from
+ * behind them, to end with them.  Else a file read backwards, as for its roots,
+ * would be read a window for every node.
+ */
+static uint64_t
+window_start(const AnnoyFile *file, uint64_t offset, size_t size)
+{
+	uint64_t	end = (offset + size + WINDOW_ALIGNMENT - 1) /
+		WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+
+	if (offset >= file->window_offset)
+		return offset;
+	return end > sizeof(file->window) ? end - sizeof(file->window) : 0;
+}
+
+/*
  * Some bytes of the source, at most VECTOR_PIECE, 8-byte aligned only if the
  * offset is; good until the next call.  NULL: there are none, or the source
  * failed.
@@ -94,8 +113,6 @@ const char *
 AnnoyFileBytes(AnnoyFile *file, uint64_t offset, size_t size,
 			   AnnoyFileError *error)
 {
-	uint64_t	rest;
-
 	if (offset > file->source->size || size > file->source->size - offset)
 	{
 		AnnoyFileFailed(error, ANNOY_FILE_DAMAGED, "data ends too early");
@@ -104,18 +121,20 @@ AnnoyFileBytes(AnnoyFile *file, uint64_t offset, size_t size,
 	if (offset < file->window_offset ||
 		offset + size > file->window_offset + file->window_size)
 	{
-		rest = file->source->size - offset;
+		uint64_t	start = window_start(file, offset, size);
+		uint64_t	rest = file->source->size - start;
+		size_t		length = rest < sizeof(file->window) ?
+			(size_t) rest : sizeof(file->window);
+
 		file->window_size = 0;
-		if (!file->source->read(file->source->context, offset, file->window,
-								rest < sizeof(file->window) ?
-								(size_t) rest : sizeof(file->window)))
+		if (!file->source->read(file->source->context, start, file->window,
+								length))
 		{
 			AnnoyFileFailed(error, ANNOY_FILE_IO, "data could not be read");
 			return NULL;
 		}
-		file->window_offset = offset;
-		file->window_size = rest < sizeof(file->window) ?
-			(size_t) rest : sizeof(file->window);
+		file->window_offset = start;
+		file->window_size = length;
 	}
 	return (const char *) file->window + (offset - file->window_offset);
 }

@@ -41,6 +41,13 @@
 /* Steps down without a split; only a damaged index has a cycle. */
 #define MAX_STEPS 100000
 
+/*
+ * Splits above one another: about ten times those of a balanced tree of all ids
+ * that there can be.  Uneven ones, or a damaged index, could lead deeper than
+ * the stack allows; from there on items are dealt out, which halves them.
+ */
+#define MAX_DEPTH 300
+
 #define DOT_FACTOR_OFFSET 12
 
 /* By what the next split is chosen. */
@@ -68,6 +75,15 @@ typedef struct FilePlane
 	float		lift;			/* dot: weight of an item's factor */
 	int			bit;			/* Hamming */
 } FilePlane;
+
+/* Items that are to become a subtree; their order changes. */
+typedef struct Subtree
+{
+	int32_t    *ids;
+	int32_t		count;
+	int			depth;			/* 0: the root */
+	Guidance	guidance;
+} Subtree;
 
 /* Items in two parts, and what guides the growth of either. */
 typedef struct Parting
@@ -565,12 +581,23 @@ consult_index(AnnoyFileGrower *grower, AnnoyGuidePost *post, Guidance *guidance,
 
 /* Splits the items, with the index's help as long as it has any. */
 static bool
-split_items(AnnoyFileGrower *grower, AnnoyGuidePost *post, Guidance *guidance,
-			int32_t *ids, int32_t count, Parting *parting,
-			AnnoyFileError *error)
+split_items(AnnoyFileGrower *grower, AnnoyGuidePost *post, Subtree *subtree,
+			Parting *parting, AnnoyFileError *error)
 {
 	AnnoyFileMetric metric = grower->writer->layout.metric;
+	Guidance   *guidance = &subtree->guidance;
+	int32_t    *ids = subtree->ids;
+	int32_t		count = subtree->count;
 	int			steps = 0;
+
+	parting->sides[0].kind = BY_ITEMS;
+	parting->sides[1].kind = BY_ITEMS;
+	if (subtree->depth >= MAX_DEPTH)
+	{
+		make_no_plane(grower, &parting->plane);
+		parting->left = count / 2;
+		return true;
+	}
 
 	/* the others take the index's hyperplanes as they are */
 	grower->sample_count = 0;
@@ -608,8 +635,7 @@ split_items(AnnoyFileGrower *grower, AnnoyGuidePost *post, Guidance *guidance,
 }
 
 static bool grow(AnnoyFileGrower *grower, AnnoyGuidePost *post,
-				 Guidance guidance, int32_t *ids, int32_t count, bool root,
-				 int32_t *node, AnnoyFileError *error);
+				 Subtree *subtree, int32_t *node, AnnoyFileError *error);
 
 /*
  * Both sides of a split, then the split itself: children come before parents.
@@ -617,51 +643,61 @@ static bool grow(AnnoyFileGrower *grower, AnnoyGuidePost *post,
  */
 static bool
 grow_sides(AnnoyFileGrower *grower, AnnoyGuidePost *post,
-		   const Parting *parting, int32_t *ids, AnnoyFileSplit *split,
-		   int32_t *node, AnnoyFileError *error)
+		   const Subtree *subtree, const Parting *parting, int32_t *node,
+		   AnnoyFileError *error)
 {
 	const AnnoyFileLayout *layout = &grower->writer->layout;
 	size_t		size = sizeof(float) * (size_t) layout->dimensions;
+	AnnoyFileSplit split = {
+		.root = subtree->depth == 0,
+		.descendants = subtree->count,
+		/* the late dot has a weight for the lift, others have an offset */
+		.offset = layout->late ? parting->plane.lift : parting->plane.offset,
+		.bit = parting->plane.bit
+	};
+	Subtree		left = {
+		.ids = subtree->ids,
+		.count = parting->left,
+		.depth = subtree->depth + 1,
+		.guidance = parting->sides[0]
+	};
+	Subtree		right = {
+		.ids = subtree->ids + parting->left,
+		.count = subtree->count - parting->left,
+		.depth = subtree->depth + 1,
+		.guidance = parting->sides[1]
+	};
 	float	   *normal = NULL;
 	bool		done;
 
-	/* the late dot has a weight for the lift, others have an offset */
-	split->offset = layout->late ? parting->plane.lift : parting->plane.offset;
-	split->bit = parting->plane.bit;
 	if (layout->metric != ANNOY_FILE_HAMMING)
 	{
 		normal = grower->memory->allocate(size);
 		memcpy(normal, parting->plane.normal, size);
 	}
-	split->normal = normal;
-	done = grow(grower, post, parting->sides[0], ids, parting->left, false,
-				&split->children[0], error) &&
-		grow(grower, post, parting->sides[1], ids + parting->left,
-			 split->descendants - parting->left, false,
-			 &split->children[1], error) &&
-		AnnoyWriteFileSplit(grower->writer, split, node, error);
+	split.normal = normal;
+	done = grow(grower, post, &left, &split.children[0], error) &&
+		grow(grower, post, &right, &split.children[1], error) &&
+		AnnoyWriteFileSplit(grower->writer, &split, node, error);
 	if (normal != NULL)
 		grower->memory->release(normal);
 	return done;
 }
 
-/*
- * A subtree.  Its depth is limited by the shares that splits leave, and by the
- * depth of the index's tree.
- */
+/* Writes a subtree: an item, a list, or a split and what is below it. */
 static bool
-grow(AnnoyFileGrower *grower, AnnoyGuidePost *post, Guidance guidance,
-	 int32_t *ids, int32_t count, bool root, int32_t *node,
-	 AnnoyFileError *error)
+grow(AnnoyFileGrower *grower, AnnoyGuidePost *post, Subtree *subtree,
+	 int32_t *node, AnnoyFileError *error)
 {
 	AnnoyFileWriter *writer = grower->writer;
 	int32_t		capacity = writer->layout.capacity;
-	AnnoyFileSplit split = {.descendants = count, .root = root};
+	int32_t		count = subtree->count;
+	bool		root = subtree->depth == 0;
 	Parting		parting;
 
 	if (count == 1 && !root)
 	{
-		*node = ids[0];
+		*node = subtree->ids[0];
 		return true;
 	}
 
@@ -672,10 +708,11 @@ grow(AnnoyFileGrower *grower, AnnoyGuidePost *post, Guidance guidance,
 	 */
 	if (count == 1 || (count <= capacity &&
 					   (!root || writer->n_items <= capacity)))
-		return AnnoyWriteFileList(writer, ids, count, root, node, error);
+		return AnnoyWriteFileList(writer, subtree->ids, count, root, node,
+								  error);
 
-	return split_items(grower, post, &guidance, ids, count, &parting, error) &&
-		grow_sides(grower, post, &parting, ids, &split, node, error);
+	return split_items(grower, post, subtree, &parting, error) &&
+		grow_sides(grower, post, subtree, &parting, node, error);
 }
 
 bool
@@ -684,14 +721,16 @@ AnnoyGrowFileTree(AnnoyFileGrower *grower, int32_t *ids, int32_t count,
 				  AnnoyFileError *error)
 {
 	AnnoyGuidePost post;
-	Guidance	guidance = {.kind = BY_ITEMS};
+	Subtree		tree = {.ids = ids, .count = count, .depth = 0,
+		.guidance = {.kind = BY_ITEMS}
+	};
 
 	if (place != NULL)
 	{
-		guidance.kind = BY_INDEX;
-		guidance.place = *place;
+		tree.guidance.kind = BY_INDEX;
+		tree.guidance.place = *place;
 	}
-	if (!grow(grower, &post, guidance, ids, count, true, root, error))
+	if (!grow(grower, &post, &tree, root, error))
 		return false;
 	grower->writer->n_trees++;
 	return true;

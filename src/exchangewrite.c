@@ -38,6 +38,9 @@ PG_FUNCTION_INFO_V1(annoy_save);
 /* attgenerated of a column that is computed when it is read (from 18 on) */
 #define GENERATED_VIRTUAL 'v'
 
+/* There may be far more ids, unused ones, than rows: some milliseconds of them. */
+#define IDS_BETWEEN_INTERRUPTS (1 << 20)
+
 /* A bytea that is being written; data begins with its header. */
 typedef struct Value
 {
@@ -320,9 +323,13 @@ list_ids(const Export *export)
 	int64		count = 0;
 
 	for (int32 id = 0; id < export->writer.n_items; id++)
+	{
+		if (id % IDS_BETWEEN_INTERRUPTS == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (export->id_column == 0 ||
 			export->used[id / BITS_PER_BYTE] & (1 << (id % BITS_PER_BYTE)))
 			ids[count++] = id;
+	}
 	Assert(count == export->count);
 	return ids;
 }

@@ -1,5 +1,5 @@
 -- Exchange with the library Annoy: round trips of every format and metric, what
--- is written, and errors.  test/t/018_exchange.pl has the library itself.
+-- is written, and errors.  test/t/019_exchange.pl has the library itself.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS annoy;
 

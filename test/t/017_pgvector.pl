@@ -402,7 +402,10 @@ SKIP:
 		close($file);
 	}
 
-	database('update', 'CREATE EXTENSION vector; CREATE EXTENSION annoy');
+	# somebody else's function, which a literal or a plain oid would match better
+	database('update', 'CREATE EXTENSION vector; CREATE EXTENSION annoy', map {
+		"CREATE FUNCTION annoy_record_dependency($_) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING MESSAGE = ''trapped''; END'"
+	} ('text', 'oid'));
 	$node->safe_psql('update', q{BEGIN; ALTER EXTENSION annoy UPDATE TO '1.0forgets'});
 	is($node->safe_psql('update', qq{BEGIN; ALTER EXTENSION annoy UPDATE TO '1.0forgets'; $dependencies}), 0, 'an update forgets the dependency');
 	is($node->safe_psql('update', qq{ALTER EXTENSION annoy UPDATE TO '1.0records'; $dependencies}), 1, 'an update records it again');

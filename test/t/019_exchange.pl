@@ -28,7 +28,7 @@ system('g++', '-O2', '-o', $program, "-I$include", "$FindBin::Bin/../genuine/gen
   or BAIL_OUT('the program with the library does not compile');
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\njit = off\nmax_wal_size = '1GB'");
 $node->start;
 
@@ -155,6 +155,20 @@ refused('postgres', "SELECT annoy_save('euclidean_index', '$target', 'id')", qr/
 $node->safe_psql('postgres', 'UPDATE images SET id = -1 WHERE id IS NULL');
 refused('postgres', "SELECT annoy_save('euclidean_index', '$target', 'id')", qr/22003/, 'and not negative');
 refused('postgres', "SET statement_timeout = 20; SELECT annoy_save('euclidean_index', '$target')", qr/57014/, 'a timeout');
+
+# The end of a session, once the file is there under its other name, which has
+# the session's number.
+my $save = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
+		"SELECT annoy_save('euclidean_index', '$target')" ], '>', \$out, '2>', \$err);
+my $pid;
+for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	($pid) = files() =~ /\.annoy-(\d+)-\d+/ and last;
+	select(undef, undef, undef, 0.1);
+}
+is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 60000)"), 't', 'a session is ended while it writes');
+$save->finish;
+like($err, qr/terminating connection due to administrator command/, 'before it is done');
 is(files(), $before, 'errors leave no file');
 ok(slurp_file($target) eq $contents, 'nor do they change one');
 
@@ -167,6 +181,16 @@ is(files(), $before, 'and no other file is left');
 # The library's own reader with holes
 my ($loaded) = run_command([ $program, 'euclidean', 784, $trees, "$folder/vectors", '/dev/null', $target, "$folder/own" ]);
 like($loaded, qr/^items $rows\ntrees $trees\ndiffer 4000$/m, 'the library loads it');
+
+# A standby writes files, too, and the same.
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', "SELECT annoy_save('euclidean_index', '$folder/standby', 'id')"), $rows - 4000, 'a standby writes');
+ok(slurp_file("$folder/standby") eq slurp_file($target), 'the same file');
+$standby->stop;
 
 # Damage is reported
 open(my $file, '+<:raw', $target) or die $!;

@@ -17,6 +17,7 @@ typedef struct Blob
 	char	   *data;
 	size_t		size;
 	size_t		allocated;
+	size_t		bytes_read;		/* by all calls together */
 	AnnoyFileSource source;
 	AnnoyFileSink sink;
 } Blob;
@@ -29,6 +30,7 @@ read_blob(void *context, uint64_t offset, void *out, size_t size)
 	if (offset > blob->size || size > blob->size - offset)
 		return false;
 	memcpy(out, blob->data + offset, size);
+	blob->bytes_read += size;
 	return true;
 }
 

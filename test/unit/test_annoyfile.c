@@ -3,8 +3,9 @@
  * test_annoyfile.c
  *	  Proves that Annoy files and blobs of every layout come back as they were
  *	  written; that their trees hold every item once; that hyperplanes mean the
- *	  same in the vectors' space as in that of sketches; and that no damaged
- *	  input, mutated at random, does harm: it is refused or read.
+ *	  same in the vectors' space as in that of sketches; that no damaged input,
+ *	  mutated at random, does harm: it is refused or read; and that neither
+ *	  depth nor bytes read get out of hand.
  *
  *-------------------------------------------------------------------------
  */
@@ -338,6 +339,92 @@ test_guided(AnnoyFileMetric metric, int f, int count)
 	free(items.ids);
 }
 
+#define STEEP_DEPTH 4000
+
+/*
+ * An index as no build makes it: of what is left, every hyperplane separates
+ * about one item.
+ */
+static bool
+read_steep_index(void *context, AnnoyFilePlace place, AnnoyGuidePost *post)
+{
+	const AnnoyHyperplane *plane = context;
+
+	post->directory = place.a == STEEP_DEPTH;
+	post->count = 0;
+	post->plane.normal[0] = 1;
+	memset(post->plane.normal + 1, 0, (size_t) AnnoySketchDimensions(3) - 1);
+	post->plane.scale = plane->scale;
+	post->plane.extra_weight = 0.0f;
+	post->plane.offset = plane->offset + 0.002f * (float) place.a;
+	post->children[0].a = place.a + 1;
+	post->children[1].a = place.a + 1;
+	return true;
+}
+
+static int
+tree_depth(const Blob *blob, int64_t node)
+{
+	size_t		children = file.layout.children_offset;
+	int			left;
+	int			right;
+
+	if (node < file.n_items || node_int(blob, node, 0) <= file.layout.capacity)
+		return 0;
+	left = tree_depth(blob, node_int(blob, node, children));
+	right = tree_depth(blob, node_int(blob, node, children + 4));
+	return 1 + (left > right ? left : right);
+}
+
+/* Trees are never so deep that recursion would be a danger. */
+static void
+test_depth(AnnoyFileMetric metric)
+{
+	FileItems	items = {.metric = metric, .dimensions = 3, .count = 4000};
+	float	   *vectors = make_vectors(&items);
+	AnnoyHyperplane plane = {.scale = 1.0f, .offset = -4.0f};
+	AnnoyFileGuide guide = {&plane, read_steep_index};
+	Bench		bench;
+	Blob		blob;
+
+	items.vectors = vectors;
+	items.ids = make_ids(items.count, false);
+	open_bench(&bench, index_metric(metric), 3, 3, NULL, 4.0f);
+	make_file(&blob, ANNOY_FILE_NATIVE, &items, 1, &bench.sketcher, &guide);
+	check_file(&blob, &items, ANNOY_FILE_NATIVE, 1);
+	CHECK_THAT(tree_depth(&blob, file.n_nodes - 1) < 350,
+			   "metric %d: depth %d", (int) metric,
+			   tree_depth(&blob, file.n_nodes - 1));
+	free(blob.data);
+	close_bench(&bench);
+	free(vectors);
+	free(items.ids);
+}
+
+/*
+ * Nodes that all say they are roots are looked at from the last one on; that
+ * shall not read the file again for each of them.
+ */
+static void
+test_roots(void)
+{
+	int32_t		node[4] = {1, 0, 0, 0};
+	AnnoyFileError error = {ANNOY_FILE_IO, ""};
+	Blob		blob;
+	int			i;
+
+	open_blob(&blob);
+	for (i = 0; i < 50000; i++)
+		write_blob(&blob, sizeof(node) * (size_t) i, node, sizeof(node));
+	seal_blob(&blob);
+	CHECK_THAT(AnnoyOpenFile(&file, &blob.source, ANNOY_FILE_ANGULAR, 1, &error),
+			   "%s", error.message);
+	CHECK(file.n_items == 1 && file.n_trees == 49998);
+	CHECK_THAT(blob.bytes_read < 4 * blob.size, "%zu bytes read of %zu",
+			   blob.bytes_read, blob.size);
+	free(blob.data);
+}
+
 /* Dimensions are found where only one number fits. */
 static void
 test_guess(AnnoyFileMetric metric, bool late)
@@ -555,7 +642,10 @@ main(void)
 		test_round_trip(metrics[i], false, 5000, 20, true);
 		test_guided(metrics[i], 20, 1500);
 		test_guess(metrics[i], false);
+		if (metrics[i] != ANNOY_FILE_HAMMING)
+			test_depth(metrics[i]);
 	}
+	test_roots();
 	test_round_trip(ANNOY_FILE_DOT, true, 10, 400, true);
 	test_round_trip(ANNOY_FILE_DOT, true, 10, 5, false);
 	test_guess(ANNOY_FILE_DOT, true);

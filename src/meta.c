@@ -42,12 +42,15 @@ meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
 	return meta->metric == opclass->metric &&
 		meta->element == opclass->element->kind &&
 		meta->items >= 0 && meta->tail_items >= 0 &&
-		BlockNumberIsValid(meta->roots) && BlockNumberIsValid(meta->tail) && meta->dimensions >= 0 && meta->dimensions <= opclass->element->max_dimensions &&
+		BlockNumberIsValid(meta->roots) && BlockNumberIsValid(meta->tail) &&
+		meta->dimensions >= 0 &&
+		meta->dimensions <= opclass->element->max_dimensions &&
 		meta->sketch_dimensions == (meta->dimensions == 0 ? 0 :
 									AnnoySketchDimensions(meta->dimensions)) &&
 		meta->n_trees >= 1 && meta->n_trees <= ANNOY_MAX_TREES &&
-		meta->search_k >= 0 &&
-		meta->epsilon > 0 && meta->max_norm >= 0;
+		meta->search_k >= 0 && meta->search_k <= PG_INT32_MAX &&
+		(meta->search_k == 0 || meta->items > 0) &&
+		meta->epsilon > 0 && meta->max_norm >= 0 && !isinf(meta->max_norm);
 }
 
 void
@@ -147,32 +150,6 @@ AnnoyWriteRoots(Relation index, ForkNumber fork, const AnnoyChild *roots,
 {
 	return write_array(index, fork, ANNOY_PAGE_ROOTS, (const char *) roots,
 					   n_trees, sizeof(AnnoyChild), ANNOY_ROOTS_PER_PAGE);
-}
-
-/* Build only: not WAL-logged. */
-void
-AnnoySetRoot(Relation index, BlockNumber roots, int tree,
-			 const AnnoyChild *root)
-{
-	Buffer		buffer;
-
-	/* the list's pages were made one after another, but follow the links */
-	for (;;)
-	{
-		BlockNumber next;
-
-		buffer = AnnoyReadPage(index, roots, ANNOY_PAGE_ROOTS,
-							   BUFFER_LOCK_EXCLUSIVE);
-		if (tree < ANNOY_ROOTS_PER_PAGE)
-			break;
-		tree -= ANNOY_ROOTS_PER_PAGE;
-		next = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
-		UnlockReleaseBuffer(buffer);
-		roots = next;
-	}
-	((AnnoyChild *) PageGetContents(BufferGetPage(buffer)))[tree] = *root;
-	MarkBufferDirty(buffer);
-	UnlockReleaseBuffer(buffer);
 }
 
 void
@@ -333,7 +310,7 @@ recycle_centre(Relation index, BlockNumber block)
 
 void
 AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
-				 float norm)
+				 float max_norm)
 {
 	BlockNumber centre = log_centre(index, transformed, dimensions);
 	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
@@ -347,7 +324,7 @@ AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 
 		meta->dimensions = dimensions;
 		meta->sketch_dimensions = AnnoySketchDimensions(dimensions);
-		meta->max_norm = norm;
+		meta->max_norm = max_norm;
 		meta->centre = centre;
 		GenericXLogFinish(xlog);
 		centre = InvalidBlockNumber;

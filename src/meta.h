@@ -12,7 +12,10 @@
 #include "page.h"
 #include "sketch.h"
 
-/* Metapage, block 0.  Written at build; inserts do not change it. */
+/*
+ * Metapage, block 0.  Written at build; inserts do not change it, but for the
+ * first one into an index that was built without rows (AnnoyFixGeometry).
+ */
 typedef struct AnnoyMetaPageData
 {
 	uint32		magic;
@@ -25,7 +28,7 @@ typedef struct AnnoyMetaPageData
 	uint64		seed;
 	int64		items;			/* at build: rows in leaves */
 	int64		tail_items;		/* at build: rows in the tail */
-	int64		search_k;		/* calibrated for recall@10 of 0.95; 0: none */
+	int64		search_k;		/* calibrated at build; 0: not */
 	float4		max_norm;		/* M, inner product */
 	float4		epsilon;		/* standard deviations of a lower bound */
 	BlockNumber centre;			/* first centre page, invalid: origin */
@@ -80,11 +83,11 @@ extern void AnnoyReadRoots(Relation index, AnnoyForest *forest);
 
 /*
  * Fixes the sketch space of an index that was built without rows, by its first
- * vector: that is the centre, and its norm M.  If somebody else was faster,
+ * vector: that is the centre; max_norm is M.  If somebody else was faster,
  * nothing changes.  The number of dimensions is known afterwards.
  */
 extern void AnnoyFixGeometry(Relation index, int dimensions,
-							 const float *transformed, float norm);
+							 const float *transformed, float max_norm);
 
 /* Bytes of the elements of one value. */
 extern double AnnoyEstimateValueSize(const AnnoyMetaPageData *meta);
@@ -104,8 +107,6 @@ extern BlockNumber AnnoyWriteCentre(Relation index, const float *centre,
 									int dimensions);
 extern BlockNumber AnnoyWriteRoots(Relation index, ForkNumber fork,
 								   const AnnoyChild *roots, int n_trees);
-extern void AnnoySetRoot(Relation index, BlockNumber roots, int tree,
-						 const AnnoyChild *root);
 extern void AnnoyFillMetaPage(Page page, const AnnoyMetaPageData *meta);
 
 #endif							/* ANNOY_META_H */

@@ -486,6 +486,22 @@ euclidean_bound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
  */
 #define RATIO_DEVIATIONS 1.0
 
+/*
+ * What was observed is not all there is: among neighbours that differ a little
+ * in all dimensions there may be one that differs in a single dimension, whose
+ * quotient is 1.  It would never be ranked, however much is inspected.  So the
+ * largest budgets do without the observations, which others follow the less
+ * the larger epsilon is: by 0.1 percent at 2 standard deviations, 17 at 4.
+ */
+static double
+observation_distrust(float epsilon)
+{
+	double		share = (double) epsilon / ANNOY_MAX_EPSILON;
+	double		fourth = share * share * share * share;
+
+	return fourth < 1.0 ? fourth * fourth : 1.0;
+}
+
 void
 AnnoyObserveDistance(AnnoyQuery *query, float lower, double distance)
 {
@@ -513,7 +529,9 @@ smallest_ratio(const AnnoyQuery *query)
 	deviation = sqrt(query->ratio_squares / (query->ratio_count - 1));
 	ratio = query->ratio_mean -
 		(query->epsilon + RATIO_DEVIATIONS) * deviation;
-	return ratio > 1.0 ? ratio : 1.0;
+	if (ratio < 1.0)
+		return 1.0;
+	return 1.0 + (ratio - 1.0) * (1.0 - observation_distrust(query->epsilon));
 }
 
 double

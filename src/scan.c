@@ -36,7 +36,6 @@ PG_FUNCTION_INFO_V1(annoy_last_scan);
  * more exact distances at recall 0.99; 14 times the budget gives recall 1.
  */
 #define EPSILON_CURVE 0.1
-#define MAX_EPSILON 5.0
 
 typedef struct AnnoyScan
 {
@@ -124,7 +123,7 @@ get_limits(const AnnoyScan *state, Relation index)
 	doublings = log2((double) limits.search_k / (double) automatic);
 	if (doublings > 0.0)
 		limits.epsilon += EPSILON_CURVE * doublings * doublings;
-	limits.epsilon = Min(limits.epsilon, Max(MAX_EPSILON, forest->meta.epsilon));
+	limits.epsilon = Min(limits.epsilon, Max(ANNOY_MAX_EPSILON, forest->meta.epsilon));
 	return limits;
 }
 

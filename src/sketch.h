@@ -63,6 +63,12 @@ typedef enum AnnoyMetric
  */
 #define ANNOY_NORM_LIMIT 1.0e15f
 
+/*
+ * Standard deviations that a lower bound leaves at the most: what the largest
+ * budgets get, of which nothing is to be missed.
+ */
+#define ANNOY_MAX_EPSILON 5.0f
+
 /* Rounds of a rotation; see sketch.c. */
 #define ANNOY_MAX_ROTATION_ROUNDS 5
 

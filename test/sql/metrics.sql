@@ -113,6 +113,21 @@ SELECT same_answer(query), complete_answer(query), disorder(query)
 RESET annoy.search_k;
 DROP TABLE vectors;
 
+-- Neighbours that differ from the query a little in all dimensions say nothing
+-- of one that differs in a single one: a large search_k finds it all the same.
+CREATE TABLE unlike (id int, e vector(512));
+INSERT INTO unlike SELECT i, (SELECT array_agg(CASE WHEN i <= 600 THEN hashint8(i::bigint * 65536 + j) % 1000 / 5000.0
+												WHEN j = i % 512 THEN 5 ELSE 0 END ORDER BY j)
+							  FROM generate_series(1, 512) AS j)::vector FROM generate_series(1, 900) AS i;
+CREATE INDEX unlike_l1 ON unlike USING annoy (e vector_l1_ops);
+SET enable_seqscan = off;
+SET annoy.search_k = 2147483647;
+SELECT count(*) FILTER (WHERE d = 5) AS nearest FROM (SELECT e <+> array_fill(0, ARRAY[512])::vector AS d
+	FROM unlike ORDER BY e <+> array_fill(0, ARRAY[512])::vector LIMIT 10) AS t;
+RESET annoy.search_k;
+RESET enable_seqscan;
+DROP TABLE unlike;
+
 -- Inner product: vectors ten times as large as any at build come later.  A few
 -- of them are the answer to every query, and what is found else stays.
 CREATE TABLE products AS SELECT i AS id, clustered_vector(24, i) AS e FROM generate_series(1, 4000) AS i;
@@ -133,6 +148,19 @@ DELETE FROM products WHERE id > 10000;
 VACUUM (INDEX_CLEANUP on) products;
 SELECT product_recall() AS deleted;
 SELECT annoy_index_check('products_ip', true);
+-- Into an empty index: the first vector is of middling length, most are not.
+CREATE FUNCTION stretch(i int) RETURNS float8 LANGUAGE sql IMMUTABLE
+	RETURN exp((mod(hashint4(i), 1000) + mod(hashint4(-i), 1000) + mod(hashint4(i + 77777), 1000)) / 1000.0);
+CREATE TABLE stretched (id int, e vector(32));
+CREATE INDEX stretched_ip ON stretched USING annoy (e vector_ip_ops);
+INSERT INTO stretched SELECT i, (SELECT array_agg(x * CASE i WHEN 1 THEN 1 ELSE stretch(i) END)
+								 FROM unnest(even_vector(32, i)::real[]) AS x)::vector(32)
+	FROM generate_series(1, 4000) AS i;
+SET annoy.search_k = 400;
+SELECT r >= 0.8 AS recall FROM (SELECT array_agg(even_vector(32, i)) AS q FROM generate_series(9001, 9020) AS i) AS q,
+	recall('SELECT id, e <#> $q AS d FROM stretched ORDER BY e <#> $q LIMIT 10', q) AS r;
+RESET annoy.search_k;
+SELECT annoy_index_check('stretched_ip', true);
 
 -- Names of metrics.
 SELECT n AS name, annoy_metric(n) FROM unnest(ARRAY['angular', 'cosine', 'euclidean', 'l2', 'lstsq', 'manhattan', 'l1', 'cityblock',
@@ -147,6 +175,6 @@ END
 $$;
 SELECT annoy_metric('');
 
-DROP FUNCTION clustered_bits(int, int), compare(text, text), product_recall();
-DROP TABLE bits, asked, grown, anylength, products, asked_products;
+DROP FUNCTION clustered_bits(int, int), compare(text, text), product_recall(), stretch(int);
+DROP TABLE bits, asked, grown, anylength, products, asked_products, stretched;
 DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

@@ -13,7 +13,10 @@
  * in advance: a backend counts more than a few pins at a time in a hash table
  * (GetPrivateRefCountEntry, storage/buffer/bufmgr.c), which costs more than
  * the pins.  What is not in shared buffers is asked of the operating system
- * (PrefetchBuffer), so that reads from disk overlap, too.
+ * (PrefetchBuffer), so that reads from disk overlap, too.  That takes looking
+ * the page up after all, so it is done only for pages that we do not remember,
+ * and for some time whenever our memory has turned out to be wrong, as it does
+ * often where the index is larger than shared buffers.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +37,9 @@
 #define MAX_SLOTS 524288
 #define SLOTS_PER_BLOCK 2
 
+/* Pages looked up after a wrong memory, of those that are asked for. */
+#define DOUBTED_PAGES 64
+
 /* Keeps equal blocks of different indexes apart. */
 #define INDEX_FACTOR 0x9E3779B1U
 
@@ -46,6 +52,7 @@ typedef struct RecentBuffer
 
 static RecentBuffer *slots;
 static uint32 slot_count;
+static int	doubted_pages;
 
 /* Makes room for an index of so many blocks, forgetting everything. */
 static void
@@ -80,11 +87,19 @@ slot_matches(const RecentBuffer *slot, Relation index, BlockNumber block)
 		BufferIsValid(slot->buffer);
 }
 
+/* buffer: InvalidBuffer if the block is in none. */
 static void
 remember(Relation index, BlockNumber block, Buffer buffer)
 {
 	RecentBuffer *slot = find_slot(index, block);
 
+	if (slot_matches(slot, index, block))
+	{
+		if (slot->buffer != buffer)
+			doubted_pages = DOUBTED_PAGES;
+	}
+	else if (!BufferIsValid(buffer))
+		return;					/* the slot may be of use to another block */
 	slot->index = RelationGetRelid(index);
 	slot->block = block;
 	slot->buffer = buffer;
@@ -148,33 +163,37 @@ AnnoyGuessPage(Relation index, BlockNumber block)
 	return BufferGetPage(slot->buffer);
 }
 
+/*
+ * Has a block that is not in shared buffers read ahead, and remembers where one
+ * is that is there.
+ */
+static void
+ask_for_block(Relation index, BlockNumber block)
+{
+	PrefetchBufferResult result;
+
+	if (doubted_pages > 0)
+		doubted_pages--;
+	/* a damaged link is reported when it is followed */
+	if (!block_exists(index, block) || RelationUsesLocalBuffers(index) ||
+		get_tablespace_io_concurrency(index->rd_rel->reltablespace) == 0)
+		return;
+	result = PrefetchBuffer(index, MAIN_FORKNUM, block);
+	remember(index, block, result.recent_buffer);
+}
+
 Page
 AnnoyAnticipatePage(Relation index, BlockNumber block)
 {
-	RecentBuffer *slot;
 	Page		page;
 
-	if (slot_count == 0 ||
+	if (slot_count == 0 || doubted_pages > 0 ||
 		!slot_matches(find_slot(index, block), index, block))
-	{
-		PrefetchBufferResult result;
-
-		/* a damaged link is reported when it is followed */
-		if (!block_exists(index, block))
-			return NULL;
-		if (RelationUsesLocalBuffers(index) ||
-			get_tablespace_io_concurrency(index->rd_rel->reltablespace) == 0)
-			return NULL;
-		result = PrefetchBuffer(index, MAIN_FORKNUM, block);
-		if (!BufferIsValid(result.recent_buffer))
-			return NULL;
-		remember(index, block, result.recent_buffer);
-	}
-	slot = find_slot(index, block);
-	if (BufferIsLocal(slot->buffer))
+		ask_for_block(index, block);
+	page = AnnoyGuessPage(index, block);
+	if (page == NULL)
 		return NULL;
-	AnnoyPrefetchBufferHeader(slot->buffer);
-	page = BufferGetPage(slot->buffer);
+	AnnoyPrefetchBufferHeader(find_slot(index, block)->buffer);
 	AnnoyPrefetchPage(page);
 	return page;
 }

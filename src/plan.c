@@ -14,7 +14,13 @@
  *
  * Only (sub)queries are changed whose plan is a scan of one of our indexes, with
  * nothing but LIMIT and row locks above it.  What is junk at the top of a
- * (sub)query is no column that anything outside could refer to.
+ * (sub)query is no column that anything outside could refer to.  That holds for
+ * the queries inside of INSERT, UPDATE, DELETE and MERGE, too; what these
+ * need themselves as junk are row identities, never what a scan orders by.
+ *
+ * The hook is there as soon as the library is loaded.  If the first query of a
+ * session to use an index loads it, which happens while it is planned, then that
+ * query alone computes its distances twice.
  *
  *-------------------------------------------------------------------------
  */
@@ -171,7 +177,7 @@ plan_query(ANNOY_PLANNER_PARAMETERS)
 		statement = next_planner_hook(ANNOY_PLANNER_ARGUMENTS);
 	else
 		statement = standard_planner(ANNOY_PLANNER_ARGUMENTS);
-	if (OidIsValid(access_method) && statement->commandType == CMD_SELECT)
+	if (OidIsValid(access_method))
 	{
 		ListCell   *cell;
 

@@ -90,6 +90,7 @@ AnnoyBeginSearch(Relation index)
 			palloc(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
 	}
 	AnnoyInitWalk(&search->walk, index, search->forest);
+	search->walk.use_copies = true;
 	AnnoyBeginItems(&search->items, index);
 	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
 	Ranked_init(&search->ranked, 64);
@@ -292,10 +293,12 @@ take_batch(AnnoySearch *search, AnnoyCandidate *batch)
 }
 
 /*
- * Ranks candidates as long as one of them may be nearer than the nearest
- * ranked item.  Of a batch the last ones may turn out not to have been needed
- * yet; that costs less than waiting for each.  Meanwhile the next batch is
- * asked for: first its pages, later the places on them.
+ * Ranks candidates until none of them may be nearer than the nearest ranked
+ * item.  (A batch that is not full is no sign of that: bounds may fall by what
+ * a query learns from the items that it ranks, AnnoyObserveDistance.)  Of a
+ * batch the last ones may turn out not to have been needed yet; that costs less
+ * than waiting for each.  Meanwhile the next batch is asked for: first its
+ * pages, later the places on them.
  */
 static void
 rank_items(AnnoySearch *search)
@@ -304,13 +307,12 @@ rank_items(AnnoySearch *search)
 	int			count;
 	bool		asked = false;
 
-	do
+	while ((count = take_batch(search, batch)) > 0)
 	{
 		const AnnoyCandidate *next;
 		int			next_count = ITEM_BATCH;
 
 		CHECK_FOR_INTERRUPTS();
-		count = take_batch(search, batch);
 		if (!asked)
 		{
 			AnnoyAnticipateItems(&search->items, batch, count);
@@ -325,7 +327,7 @@ rank_items(AnnoySearch *search)
 				AnnoyPrefetchItems(&search->items, next, next_count);
 			rank_item(search, &batch[i]);
 		}
-	} while (count == ITEM_BATCH);
+	}
 }
 
 /* Next row of PHASE_NUMBERS; false when there is none left. */

@@ -25,6 +25,7 @@ AnnoyInitWalk(AnnoyWalk *walk, Relation index, const AnnoyForest *forest)
 {
 	walk->index = index;
 	walk->forest = forest;
+	walk->use_copies = false;
 	AnnoyNode_init(&walk->nodes, INITIAL_QUEUE);
 	AnnoyLeaf_init(&walk->leaves, INITIAL_QUEUE);
 }
@@ -66,31 +67,58 @@ AnnoyStartTreeWalk(AnnoyWalk *walk, const AnnoyQuery *query, int tree)
 }
 
 /*
+ * An inner page: a copy (*buffer invalid), which has to have a node at "slot", or
+ * the page itself, locked.  Nodes are never removed, so a copy without that
+ * node is older than the link.
+ */
+static Page
+read_inner_page(AnnoyWalk *walk, BlockNumber block, int slot, Buffer *buffer)
+{
+	Page		page;
+
+	*buffer = InvalidBuffer;
+	if (walk->use_copies &&
+		(page = AnnoyFindTreePage(walk->index, block)) != NULL)
+	{
+		if (AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_INNER &&
+			slot < AnnoyPageGetInnerHeader(page)->count)
+			return page;
+		AnnoyForgetTreePage(walk->index, block);
+	}
+	*buffer = AnnoyReadPage(walk->index, block, ANNOY_PAGE_INNER,
+							BUFFER_LOCK_SHARE);
+	page = BufferGetPage(*buffer);
+	walk->pages_read++;
+	if (AnnoyPageGetInnerHeader(page)->count >
+		AnnoyInnerCapacity(walk->forest->sketcher.sketch_dimensions))
+		AnnoyReportCorruption(walk->index, block, "too many nodes");
+	if (walk->use_copies)
+		AnnoyKeepTreePage(walk->index, block, page);
+	return page;
+}
+
+/*
  * From the hyperplane of "candidate" down to a directory, on the query's side
- * of every hyperplane; the other sides go to the queue.
+ * of every hyperplane; the other sides go to the queue.  *parent: the inner page
+ * that named the directory, or invalid.
  */
 static AnnoyChild
-descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
+descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate, BlockNumber *parent)
 {
 	const AnnoySketcher *sketcher = &walk->forest->sketcher;
 	int			s = sketcher->sketch_dimensions;
 	AnnoyChild	child = candidate.child;
 	uint64		steps = 0;
 
+	*parent = InvalidBlockNumber;
 	while (child.kind == ANNOY_PAGE_INNER)
 	{
 		BlockNumber block = child.block;
-		Buffer		buffer = AnnoyReadPage(walk->index, block,
-										   ANNOY_PAGE_INNER,
-										   BUFFER_LOCK_SHARE);
-		Page		page = BufferGetPage(buffer);
+		Buffer		buffer;
+		Page		page = read_inner_page(walk, block, child.slot, &buffer);
 		int			count = AnnoyPageGetInnerHeader(page)->count;
-
 		int			here = 0;
 
-		walk->pages_read++;
-		if (count > AnnoyInnerCapacity(s))
-			AnnoyReportCorruption(walk->index, block, "too many nodes");
 		do
 		{
 			AnnoyNode	node;
@@ -113,7 +141,9 @@ descend(AnnoyWalk *walk, AnnoyNodeCandidate candidate)
 			AnnoyNode_push(&walk->nodes, other);
 			child = node->child[side];
 		} while (child.kind == ANNOY_PAGE_INNER && child.block == block);
-		UnlockReleaseBuffer(buffer);
+		if (BufferIsValid(buffer))
+			UnlockReleaseBuffer(buffer);
+		*parent = block;
 		CHECK_FOR_INTERRUPTS();
 		AnnoyCheckSteps(walk->index, block, ++steps);
 	}
@@ -150,13 +180,33 @@ list_leaves(AnnoyWalk *walk, Page page, BlockNumber block)
 	walk->leaves_known += count;
 }
 
+/* Lists the leaves of a copy that has the link's version, if there is one. */
+static bool
+open_copy(AnnoyWalk *walk, AnnoyChild child)
+{
+	Page		page = AnnoyFindTreePage(walk->index, child.block);
+
+	if (page == NULL)
+		return false;
+	if (AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_DIRECTORY &&
+		AnnoyPageGetDirectoryHeader(page)->version == child.version)
+	{
+		list_leaves(walk, page, child.block);
+		return true;
+	}
+	AnnoyForgetTreePage(walk->index, child.block);
+	return false;
+}
+
 static void
-open_directory(AnnoyWalk *walk, AnnoyChild child)
+open_directory(AnnoyWalk *walk, AnnoyChild child, BlockNumber parent)
 {
 	BlockNumber block = child.block;
 	uint64		steps = 0;
 
 	walk->directories++;
+	if (walk->use_copies && open_copy(walk, child))
+		return;
 	for (;;)
 	{
 		Buffer		buffer = AnnoyReadPage(walk->index, block,
@@ -168,9 +218,13 @@ open_directory(AnnoyWalk *walk, AnnoyChild child)
 
 		walk->pages_read++;
 		list_leaves(walk, page, block);
+		if (walk->use_copies)
+			AnnoyKeepTreePage(walk->index, block, page);
 		UnlockReleaseBuffer(buffer);
 		if (version == child.version)
 			break;
+		if (walk->use_copies && BlockNumberIsValid(parent))
+			AnnoyForgetTreePage(walk->index, parent);
 		if (!BlockNumberIsValid(next))
 			AnnoyReportCorruption(walk->index, block,
 								  "directory version not found");
@@ -185,10 +239,14 @@ AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves)
 {
 	while (walk->leaves_known < leaves && walk->nodes.count > 0)
 	{
+		AnnoyChild	directory;
+		BlockNumber parent;
+
 		CHECK_FOR_INTERRUPTS();
 		AnnoyCheckSteps(walk->index, walk->nodes.elements[0].child.block,
 						walk->directories);
-		open_directory(walk, descend(walk, AnnoyNode_pop(&walk->nodes)));
+		directory = descend(walk, AnnoyNode_pop(&walk->nodes), &parent);
+		open_directory(walk, directory, parent);
 	}
 }
 

@@ -46,13 +46,15 @@ typedef struct AnnoyWalk
 	Relation	index;
 	const AnnoyForest *forest;
 	const AnnoyQuery *query;
+	bool		use_copies;		/* of inner pages and directories; for searches:
+								 * who means to change a page has to see it */
 	AnnoyNodeQueue nodes;
 	AnnoyLeafQueue leaves;
 	int64		leaves_known;
 	int64		leaves_taken;
 	int64		directories;	/* opened */
 	int64		hyperplanes;	/* margins computed */
-	int64		pages_read;		/* inner and directory pages */
+	int64		pages_read;		/* inner and directory pages; not copies */
 } AnnoyWalk;
 
 #define ANNOY_LEAVES_AHEAD 8
@@ -91,5 +93,18 @@ extern void AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves);
 
 /* Gives back a leaf, or the rest of its chain, to be taken again later. */
 extern void AnnoyReturnLeaf(AnnoyWalk *walk, AnnoyLeafCandidate leaf);
+
+/*
+ * treecache.c: a copy of an inner page or directory, possibly an old one, or
+ * NULL; valid until the next of these calls, or the next time that invalidations are
+ * accepted.
+ */
+extern Page AnnoyFindTreePage(Relation index, BlockNumber block);
+
+/* Offers a locked page to be copied. */
+extern void AnnoyKeepTreePage(Relation index, BlockNumber block, Page page);
+
+/* The copy has turned out to be old. */
+extern void AnnoyForgetTreePage(Relation index, BlockNumber block);
 
 #endif							/* ANNOY_TREE_H */

@@ -26,6 +26,31 @@ SELECT q.id, n.id FROM (VALUES (1, '[7,0,1]'::vector), (2, '[70,0,1]')) q (id, v
 	LATERAL (SELECT id FROM junk ORDER BY embedding <-> q.v LIMIT 2) n;
 SELECT array(:nearest LIMIT 4);
 
+-- inside of statements that write
+CREATE TABLE matches (q int, id int);
+EXPLAIN (VERBOSE, COSTS OFF)
+INSERT INTO matches SELECT q.id, n.id FROM (VALUES (1, '[7,0,1]'::vector), (2, '[70,0,1]')) q (id, v),
+	LATERAL (SELECT id FROM junk ORDER BY embedding <-> q.v LIMIT 2) n;
+INSERT INTO matches SELECT q.id, n.id FROM (VALUES (1, '[7,0,1]'::vector), (2, '[70,0,1]')) q (id, v),
+	LATERAL (SELECT id FROM junk ORDER BY embedding <-> q.v LIMIT 2) n;
+INSERT INTO matches SELECT 3, id FROM junk ORDER BY embedding <-> '[250,3,1]' LIMIT 2;
+INSERT INTO matches (id) :nearest LIMIT 2;
+UPDATE matches SET q = (:nearest LIMIT 1) FROM (:nearest LIMIT 2) n WHERE n.id = matches.id;
+SELECT q, id FROM matches ORDER BY q, id;
+DELETE FROM matches WHERE id IN (:nearest LIMIT 1) RETURNING q, id;
+WITH put AS (INSERT INTO matches (id) :nearest LIMIT 2 RETURNING id)
+SELECT id FROM put ORDER BY id;
+
+-- a cursor that goes back and forth, and one that outlives its transaction
+BEGIN;
+DECLARE back SCROLL CURSOR FOR :nearest LIMIT 4;
+FETCH 3 FROM back;
+FETCH BACKWARD 2 FROM back;
+DECLARE held CURSOR WITH HOLD FOR :nearest;
+COMMIT;
+FETCH 3 FROM held;
+CLOSE held;
+
 -- a prepared statement
 PREPARE nearest (vector) AS
 	SELECT id FROM junk ORDER BY embedding <-> $1 LIMIT 2;
@@ -45,6 +70,10 @@ SELECT count(*) FROM (SELECT id FROM junk ORDER BY embedding <-> '[1,1,1]'
 -- by DISTINCT ON,
 SELECT DISTINCT ON (embedding <-> '[1,1,1]') id > 500 OR id = 1 AS first FROM junk
 ORDER BY embedding <-> '[1,1,1]' LIMIT 2;
+SELECT DISTINCT ON (id = 7) id FROM junk WHERE id = 7
+ORDER BY id = 7, embedding <-> '[1,1,1]';
+-- by a function of several rows in the output,
+SELECT id, unnest(ARRAY[1, 2]) FROM junk ORDER BY embedding <-> '[250,3,1]' LIMIT 3;
 -- by a window function, and by a sort of more columns
 SELECT id, rank() OVER (ORDER BY embedding <-> '[1,1,1]') FROM junk
 ORDER BY embedding <-> '[1,1,1]', id LIMIT 6;
@@ -58,5 +87,11 @@ CREATE INDEX ON parts USING annoy (embedding vector_l2_ops);
 INSERT INTO parts SELECT id, embedding FROM junk;
 EXPLAIN (COSTS OFF) SELECT id FROM parts ORDER BY embedding <-> '[250,3,1]' LIMIT 6;
 SELECT id FROM parts ORDER BY embedding <-> '[250,3,1]' LIMIT 6;
+-- of which one branch alone may be left, which is then not merged any more
+EXPLAIN (VERBOSE, COSTS OFF)
+SELECT id FROM parts WHERE id < 250 ORDER BY embedding <-> '[250,3,1]' LIMIT 2;
+SELECT id FROM parts WHERE id < 250 ORDER BY embedding <-> '[250,3,1]' LIMIT 2;
+SELECT id FROM parts WHERE id < 250 ORDER BY embedding <-> '[250,3,1]'
+FETCH FIRST 2 ROWS WITH TIES;
 
-DROP TABLE junk, parts;
+DROP TABLE junk, matches, parts;

@@ -68,6 +68,7 @@ my %work = (
 my @kinds = (('insert') x 8, ('single') x 8, ('update') x 8, ('delete') x 4, 'rollback', ('search') x 8, ('check') x 3,
 	('vacuum') x 3, ('cancel') x 4);
 
+my $deadline = time() + $seconds;
 my @running;
 for my $client (1 .. $clients)
 {
@@ -77,9 +78,9 @@ for my $client (1 .. $clients)
 	# Asked before each statement whether it is time to end; a cancelled answer
 	# leaves the one before.
 	PostgreSQL::Test::Utils::append_to_file($file,
-		"\\set over f\nSELECT clock_timestamp() + '$seconds s' AS deadline \\gset\n" .
+		"\\set over f\n" .
 		join("\n", map {
-			"SELECT clock_timestamp() > :'deadline' AS over \\gset\n\\if :over\n\\quit\n\\endif\n" . $work{ $kinds[ rand(@kinds) ] }->()
+			"SELECT clock_timestamp() > to_timestamp($deadline) AS over \\gset\n\\if :over\n\\quit\n\\endif\n" . $work{ $kinds[ rand(@kinds) ] }->()
 		} 1 .. 200 * $seconds));
 	push @running, { error => \$error,
 		harness => IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $file ],

@@ -29,8 +29,7 @@
 #define LEAVES_AHEAD 8
 #define INITIAL_KEEP 2048
 #define ROWS_PER_BUDGET 20
-#define EPSILON_STEP 0.35f
-#define MAX_EPSILON 5.0f
+#define EPSILON_CURVE 0.1
 #define GUESSED_SEARCH_K_FACTOR 60.0
 #define GROWTH_TOLERATED 1.3
 #define GROWTH_EXPONENT 0.75
@@ -637,6 +636,7 @@ static int64_t
 choose_limits(const MemoryForest *forest, int64_t search_k, float *epsilon)
 {
 	int64_t		automatic = forest->search_k;
+	double		doublings;
 
 	if (automatic == 0)
 		automatic = (int64_t) (GUESSED_SEARCH_K_FACTOR *
@@ -648,9 +648,11 @@ choose_limits(const MemoryForest *forest, int64_t search_k, float *epsilon)
 	if (search_k == 0)
 		search_k = automatic;
 	*epsilon = forest->epsilon;
-	for (int64_t k = automatic; k > 0 && k < search_k / 2 &&
-		 *epsilon < MAX_EPSILON; k *= 2)
-		*epsilon += EPSILON_STEP;
+	doublings = log2((double) search_k / (double) automatic);
+	if (doublings > 0.0)
+		*epsilon += EPSILON_CURVE * doublings * doublings;
+	if (*epsilon > ANNOY_MAX_EPSILON && *epsilon > forest->epsilon)
+		*epsilon = ANNOY_MAX_EPSILON;
 	return search_k;
 }
 

@@ -7,8 +7,13 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "annoycompat.h"
 #include "page.h"
+
+/* A process of a build pins this part of shared buffers in advance, at most. */
+#define EXTEND_BUFFERS_PART 64
 
 /* AnnoyCheckSteps looks at the relation's length after so many steps. */
 #define STEPS_BETWEEN_CHECKS 1024
@@ -145,7 +150,9 @@ AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind, int tree)
 		return AnnoyExtend(extender->index, MAIN_FORKNUM, kind, tree);
 	if (extender->next == extender->count)
 	{
-		int			count = Min(Max(1, extender->count * 2), ANNOY_EXTEND_MOST);
+		int			most = Min(NBuffers / EXTEND_BUFFERS_PART,
+							   ANNOY_EXTEND_MOST);
+		int			count = Max(1, Min(extender->count * 2, most));
 
 		extender->count = extender->next = 0;
 		AnnoyExtendRelationBy(extender->index, MAIN_FORKNUM, count,

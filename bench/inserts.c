@@ -110,15 +110,6 @@ prepare_insert(const Target *target)
 	free(sql);
 }
 
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double		x = *(const double *) a;
-	double		y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
 void
 measure_inserts(const Options *options)
 {

@@ -85,7 +85,7 @@ measure_pass(const Measurements *m, int setting, int64_t *ids,
 	return m->num_queries / sum;
 }
 
-static int
+int
 compare_doubles(const void *a, const void *b)
 {
 	double		x = *(const double *) a;
@@ -94,8 +94,7 @@ compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The value that the given part of an ordered array does not exceed. */
-static double
+double
 quantile(const double *ordered, int count, double part)
 {
 	int			position = (int) (part * count);

@@ -51,6 +51,12 @@ extern void measure_searches(const Measurements *measurements,
 /* Seconds of a clock that only runs forward. */
 extern double read_clock(void);
 
+/* For qsort. */
+extern int	compare_doubles(const void *a, const void *b);
+
+/* The value that the given part of an ordered array does not exceed. */
+extern double quantile(const double *ordered, int count, double part);
+
 /* A number of 1 to 2^31 - 1, or the end of the program. */
 extern int	parse_number(const char *text, const char *name);
 

@@ -271,24 +271,6 @@ measure_pass(const Bench *bench, Measurement *measurement, int repetition)
 	measurement->blocks.table_reads += after.table_reads - before.table_reads;
 }
 
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double		x = *(const double *) a;
-	double		y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* The value that the given part of an ordered array does not exceed. */
-static double
-quantile(const double *ordered, int count, double part)
-{
-	int			position = (int) (part * count);
-
-	return ordered[position < count ? position : count - 1];
-}
-
 /* Tell people about a target. */
 static void
 describe_target(const Options *options, const Target *target)

@@ -238,7 +238,8 @@ number_pages(IndexFile *file, MemoryForest *forest)
 				break;
 			case ANNOY_PAGE_DIRECTORY:
 				check_count(block, AnnoyPageGetDirectoryHeader(page)->count,
-							AnnoyDirectoryCapacity(s));
+							AnnoyDirectoryCapacity(AnnoyPageGetDirectoryHeader(page)->form,
+												   s));
 				file->first[block] = forest->n_directories++;
 				break;
 			case ANNOY_PAGE_LEAF:
@@ -522,6 +523,21 @@ copy_directory(IndexFile *file, MemoryForest *forest, BlockNumber block,
 
 	directory->first_leaf = forest->n_leaves;
 	directory->count = AnnoyPageGetDirectoryHeader(page)->count;
+	if (AnnoyPageGetDirectoryHeader(page)->form == ANNOY_DIRECTORY_CODES)
+	{
+		AnnoyDirectoryReference from = AnnoyPageGetDirectoryReference(page);
+		MemoryCentroid *to = (MemoryCentroid *)
+			(forest->references +
+			 forest->centroid_size * (size_t) file->first[block]);
+
+		to->scale = from->scale;
+		to->norm_squared = from->norm_squared;
+		memcpy(to->centroid, from->centroid, (size_t) s);
+		directory->reference = to;
+		directory->codes = forest->codes +
+			forest->code_size * (size_t) forest->n_leaves;
+		forest->coded = true;
+	}
 	for (int i = 0; i < directory->count; i++)
 	{
 		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
@@ -529,10 +545,21 @@ copy_directory(IndexFile *file, MemoryForest *forest, BlockNumber block,
 			get_memory_centroid(forest, forest->n_leaves);
 
 		copy_leaf(file, forest, entry->leaf.block, entry->leaf.version, blocks);
-		if (forest->leaves[forest->n_leaves - 1].count > 0 &&
-			(entry->scale != centroid->scale ||
-			 entry->norm_squared != centroid->norm_squared ||
-			 memcmp(entry->centroid, centroid->centroid, (size_t) s) != 0))
+		if (directory->codes != NULL)
+		{
+			MemoryCode *code = (MemoryCode *)
+				(directory->codes + forest->code_size * (size_t) i);
+
+			code->f1 = entry->scale;
+			code->f2 = entry->norm_squared;
+			code->extra = entry->extra;
+			memcpy(code->code, entry->data.code, (size_t) s / 8);
+		}
+		else if (forest->leaves[forest->n_leaves - 1].count > 0 &&
+				 (entry->scale != centroid->scale ||
+				  entry->norm_squared != centroid->norm_squared ||
+				  memcmp(entry->data.centroid, centroid->centroid,
+						 (size_t) s) != 0))
 			die("directory %u and leaf %u have different centroids", block,
 				entry->leaf.block);
 	}
@@ -586,6 +613,14 @@ read_leaves(IndexFile *file, MemoryForest *forest)
 		(size_t) forest->s;
 	forest->centroids = allocate_array(forest->centroid_size * count,
 									   file->huge);
+	forest->directory_capacity =
+		AnnoyDirectoryCapacity(ANNOY_DIRECTORY_CENTROIDS, forest->s);
+	forest->code_size = offsetof(MemoryCode, code) +
+		round_up((size_t) forest->s / 8, sizeof(float));
+	forest->codes = allocate_array(forest->code_size * count, file->huge);
+	forest->references = allocate_array(forest->centroid_size *
+										(size_t) forest->n_directories,
+										file->huge);
 	forest->block_size = round_up(MemoryBlockItems(forest->s) +
 								  ANNOY_BLOCK_ENTRIES * sizeof(uint32),
 								  CACHE_LINE);

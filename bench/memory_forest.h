@@ -34,7 +34,20 @@ typedef struct MemoryDirectory
 {
 	int32_t		first_leaf;
 	int32_t		count;
+	const char *codes;			/* if they have codes: MemoryCode of each */
+	const struct MemoryCentroid *reference; /* that they are relative to */
 } MemoryDirectory;
+
+#define MEMORY_MAX_DIRECTORY 512	/* leaves; more than a page lists */
+
+/* A leaf's centroid, as a directory of codes has it. */
+typedef struct MemoryCode
+{
+	float		f1;
+	float		f2;
+	float		extra;
+	uint8_t		code[];			/* s / 8 */
+} MemoryCode;
 
 /* A leaf as directories know it. */
 typedef struct MemoryCentroid
@@ -77,6 +90,11 @@ typedef struct MemoryForest
 	MemoryDirectory *directories;
 	char	   *centroids;		/* one for each leaf */
 	size_t		centroid_size;
+	char	   *codes;			/* one for each leaf, if there are any */
+	size_t		code_size;
+	char	   *references;		/* likewise one for each directory */
+	bool		coded;
+	int			directory_capacity; /* of centroids */
 	MemoryLeaf *leaves;
 	char	   *blocks;
 	size_t		block_size;

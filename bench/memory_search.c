@@ -27,6 +27,9 @@
 
 /* These are src/tree.h's, searchstate.h's, search.c's, scan.c's and meta.c's. */
 #define LEAVES_AHEAD 8
+#define LEAVES_AHEAD_OF_MANY 16
+#define MANY_ENTRIES 40
+#define LEAVES_AHEAD_OF_CODES 32
 #define INITIAL_KEEP 2048
 #define ROWS_PER_BUDGET 20
 #define EPSILON_CURVE 0.1
@@ -68,6 +71,7 @@ struct MemorySearch
 	Queue		leaves;
 	int64_t		leaves_known;
 	int64_t		leaves_taken;
+	int			leaves_ahead;
 
 	/* candidates */
 	Queue		unranked;		/* in no order */
@@ -112,6 +116,9 @@ begin_memory_search(const MemoryForest *forest)
 	if (search == NULL)
 		die("out of memory");
 	search->forest = forest;
+	search->leaves_ahead = forest->coded ? LEAVES_AHEAD_OF_CODES :
+		forest->directory_capacity >= MANY_ENTRIES ? LEAVES_AHEAD_OF_MANY :
+		LEAVES_AHEAD;
 	search->query_memory = allocate_array(AnnoyQueryMemory(forest->dimensions),
 										  false);
 	search->scratch =
@@ -156,6 +163,37 @@ descend(MemorySearch *search, float priority, int32_t child)
 	return ~child;
 }
 
+/* Puts the leaves of a directory of codes into the queue. */
+static void
+list_codes(MemorySearch *search, const MemoryDirectory *directory)
+{
+	const MemoryForest *forest = search->forest;
+	const MemoryCentroid *reference = directory->reference;
+	float		base = AnnoyCentroidDistance(&forest->sketcher, &search->query,
+											 reference->centroid,
+											 reference->scale,
+											 reference->norm_squared,
+											 search->query.extra);
+	const MemoryCode *code = (const MemoryCode *) directory->codes;
+	int32_t		selected[MEMORY_MAX_DIRECTORY];
+
+	annoy_kernels.sum_selected_many(forest->s, directory->count, code->code,
+									forest->code_size, search->query.quantised,
+									selected);
+	for (int32_t i = 0; i < directory->count; i++)
+	{
+		float		distance;
+
+		code = (const MemoryCode *)
+			(directory->codes + forest->code_size * (size_t) i);
+		distance = AnnoyDistanceOfCode(&search->query, base, selected[i],
+									   code->f1, code->f2, code->extra);
+
+		push(&search->leaves,
+			 make_entry(distance, (uint32_t) (directory->first_leaf + i)));
+	}
+}
+
 /* Opens directories until so many leaves are known. */
 static inline void
 explore(MemorySearch *search, int64_t wanted)
@@ -169,6 +207,12 @@ explore(MemorySearch *search, int64_t wanted)
 		MemoryDirectory directory = forest->directories[number];
 
 		reserve(&search->leaves, directory.count);
+		search->leaves_known += directory.count;
+		if (directory.codes != NULL)
+		{
+			list_codes(search, &directory);
+			continue;
+		}
 		for (int32_t i = 0; i < directory.count; i++)
 		{
 			int32_t		leaf = directory.first_leaf + i;
@@ -180,14 +224,13 @@ explore(MemorySearch *search, int64_t wanted)
 
 			push(&search->leaves, make_entry(distance, (uint32_t) leaf));
 		}
-		search->leaves_known += directory.count;
 	}
 }
 
 static inline bool
 take_leaf(MemorySearch *search, Entry *leaf)
 {
-	explore(search, LEAVES_AHEAD * (search->leaves_taken + 1));
+	explore(search, search->leaves_ahead * (search->leaves_taken + 1));
 	while (search->leaves.count == 0 && search->nodes.count > 0)
 		explore(search, search->leaves_known + 1);
 	if (search->leaves.count == 0)
@@ -339,7 +382,7 @@ rank_leaf(MemorySearch *search, int32_t number, float distance, float from)
 	Entry	   *next;
 	int64_t		before;
 
-	if (rank->linear || search->statistics.leaves == 0 ||
+	if (rank->linear || search->statistics.leaves == 0 || forest->coded ||
 		search->query.unbounded || number >= forest->n_listed_leaves)
 	{
 		const MemoryCentroid *centroid = get_memory_centroid(forest, number);

@@ -22,6 +22,7 @@
 #include "storage/spin.h"
 
 #include "buildspool.h"
+#include "directory.h"
 #include "item.h"
 #include "meta.h"
 #include "opclass.h"
@@ -125,16 +126,6 @@ typedef struct AnnoyCells
 	int			directories_allocated;
 	int			batch_count;
 } AnnoyCells;
-
-/* A leaf, or what is to become one, as a directory lists it. */
-typedef struct AnnoyCentroid
-{
-	AnnoyLink	link;
-	float		scale;
-	float		norm_squared;
-	float		extra;
-	int8	   *centroid;		/* int8[s] */
-} AnnoyCentroid;
 
 /* What a process tells the others about what it has done. */
 typedef struct AnnoyBuildPart

@@ -65,7 +65,8 @@ void
 AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
 					 AnnoyCells *cells)
 {
-	int			s = build->forest->sketcher.sketch_dimensions;
+	const AnnoySketcher *sketcher = &build->forest->sketcher;
+	int			s = sketcher->sketch_dimensions;
 
 	builder->build = build;
 	builder->cells = cells;
@@ -73,7 +74,9 @@ AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
 	builder->s = s;
 	builder->cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
 	builder->directory_cells =
-		Max(2, (int) (AnnoyDirectoryCapacity(s) * DIRECTORY_FILL));
+		Max(2, (int) (DIRECTORY_FILL *
+					  AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
+											 s)));
 	builder->set_items = ANNOY_CELL_SET_BYTES /
 		(sizeof(int16) * s + SET_OVERHEAD);
 	builder->record_size = 0;

@@ -60,6 +60,14 @@ extern void AnnoyGrowSubtree(CellBuilder *builder, Subtree *subtree,
 							 const AnnoySketchSet *set, int32 *items,
 							 int count, int partition_items, uint64 path);
 
+/*
+ * buildrefine.c: moves the cells' centroids nearer to the items.  items: all
+ * positions of the set, by TID.
+ */
+extern void AnnoyRefineCells(CellBuilder *builder, Subtree *subtree,
+							 const AnnoySketchSet *set, const int32 *items,
+							 int count);
+
 /* One cell of all items, as a subtree. */
 extern void AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
 								const AnnoySketchSet *set, int count,

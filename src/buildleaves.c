@@ -265,7 +265,10 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 				int32 *leaves, int count, BlockNumber block,
 				AnnoyParent parent, uint64 path)
 {
-	int			capacity = AnnoyDirectoryCapacity(writer->s);
+	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
+	int			capacity =
+		AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
+							   writer->s);
 	AnnoyHyperplane plane;
 	AnnoyRandom random;
 	AnnoyChild	node;
@@ -457,11 +460,10 @@ AnnoyWriteEmptyTree(Relation index, ForkNumber fork, int tree,
 	buffer = AnnoyExtend(index, fork, ANNOY_PAGE_DIRECTORY, tree);
 	page = BufferGetPage(buffer);
 	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
-	AnnoyPageGetDirectoryHeader(page)->count = 1;
 	entry = AnnoyPageGetDirectoryEntry(page, sketch_dimensions, 0);
 	entry->leaf.block = block;
 	entry->leaf.version = ANNOY_FIRST_VERSION;
-	((PageHeader) page)->pd_lower += AnnoyDirectoryEntrySize(sketch_dimensions);
+	AnnoySetDirectoryCount(page, sketch_dimensions, 1);
 	root->block = BufferGetBlockNumber(buffer);
 	root->version = ANNOY_FIRST_VERSION;
 	root->slot = 0;

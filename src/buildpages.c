@@ -167,7 +167,6 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 					AnnoyParent parent, const AnnoyCentroid *const *entries,
 					int count)
 {
-	int			s = build->forest->sketcher.sketch_dimensions;
 	Buffer		buffer;
 	Page		page;
 	AnnoyChild	child;
@@ -183,19 +182,8 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	page = BufferGetPage(buffer);
 	AnnoyInitPage(page, ANNOY_PAGE_DIRECTORY, tree);
 	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
-	AnnoyPageGetDirectoryHeader(page)->count = count;
 	AnnoyPageGetDirectoryHeader(page)->parent = parent;
-	for (int i = 0; i < count; i++)
-	{
-		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
-
-		entry->leaf = entries[i]->link;
-		entry->scale = entries[i]->scale;
-		entry->norm_squared = entries[i]->norm_squared;
-		entry->extra = entries[i]->extra;
-		memcpy(entry->centroid, entries[i]->centroid, s);
-	}
-	((PageHeader) page)->pd_lower += count * AnnoyDirectoryEntrySize(s);
+	AnnoyFillDirectory(page, &build->forest->sketcher, entries, count);
 	MarkBufferDirty(buffer);
 	child.block = BufferGetBlockNumber(buffer);
 	child.version = ANNOY_FIRST_VERSION;

@@ -176,6 +176,7 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	AnnoySketchSet set;
 	TidOrder   *tids = palloc(sizeof(TidOrder) * count);
 	int32	   *items = palloc(sizeof(int32) * count);
+	int32	   *by_tid = palloc(sizeof(int32) * count);
 	Subtree		subtree;
 	AnnoyChild	link;
 	SketchRecord *record;
@@ -198,9 +199,10 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 		elog(ERROR, "expected %d rows in a partition, found %d", count, n);
 	qsort(tids, count, sizeof(TidOrder), compare_tid_order);
 	for (int i = 0; i < count; i++)
-		items[i] = tids[i].place;
+		items[i] = by_tid[i] = tids[i].place;
 	pfree(tids);
 	AnnoyGrowSubtree(builder, &subtree, &set, items, count, 0, path);
+	AnnoyRefineCells(builder, &subtree, &set, by_tid, count);
 	MemoryContextSwitchTo(old);
 	link = AnnoyWriteCells(builder, &subtree);
 	MemoryContextDelete(context);

@@ -184,6 +184,8 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 {
 	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
 	int			s = sketcher->sketch_dimensions;
+	int64		wanted = AnnoyCountAssignmentLeaves(sketcher);
+	float		distances[ANNOY_MAX_DIRECTORY_ENTRIES];
 	AnnoyNodeCandidate root = {0.0f, copy->root};
 	float		nearest = 0.0f;
 	int64		known = 0;
@@ -201,28 +203,22 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 	copy->queue.count = 0;
 	AnnoyNode_push(&copy->queue, root);
 	while (copy->queue.count > 0 &&
-		   (known < ANNOY_ASSIGNMENT_LEAVES ||
+		   (known < wanted ||
 			opened < ANNOY_ASSIGNMENT_DIRECTORIES))
 	{
 		int			number = descend(copy, item, AnnoyNode_pop(&copy->queue));
 		Page		page = copy->directories[number];
 		int			count = AnnoyPageGetDirectoryHeader(page)->count;
 
+		AnnoyRankDirectory(page, sketcher, item, distances);
 		for (int i = 0; i < count; i++)
 		{
-			AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
-			float		distance = AnnoyCentroidDistance(sketcher, item,
-														 entry->centroid,
-														 entry->scale,
-														 entry->norm_squared,
-														 entry->extra);
-
 			/* the first one of equal ones, as on top of a queue */
-			if ((known == 0 && i == 0) || distance < nearest)
+			if ((known == 0 && i == 0) || distances[i] < nearest)
 			{
-				nearest = distance;
+				nearest = distances[i];
 				*directory = number;
-				*cell = entry->leaf.block;
+				*cell = AnnoyPageGetDirectoryEntry(page, s, i)->leaf.block;
 			}
 		}
 		known += count;

@@ -10,6 +10,7 @@
 #ifndef ANNOY_CHECK_H
 #define ANNOY_CHECK_H
 
+#include "directory.h"
 #include "item.h"
 #include "leaf.h"
 #include "meta.h"

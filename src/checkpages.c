@@ -101,12 +101,9 @@ wanted_content(AnnoyCheck *check, Page page, BlockNumber block)
 				AnnoyReportCorruption(index, block, "impossible number of nodes");
 			return sizeof(AnnoyInnerHeader) + count * AnnoyNodeSize(s);
 		case ANNOY_PAGE_DIRECTORY:
-			count = AnnoyPageGetDirectoryHeader(page)->count;
-			if (count > AnnoyDirectoryCapacity(s))
-				AnnoyReportCorruption(index, block,
-									  "too many directory entries");
-			return sizeof(AnnoyDirectoryHeader) +
-				count * AnnoyDirectoryEntrySize(s);
+			count = AnnoyCountDirectory(index, block, page, s);
+			return (char *) AnnoyPageGetDirectoryEntry(page, s, count) -
+				PageGetContents(page);
 		case ANNOY_PAGE_LEAF:
 			AnnoyCheckLeaf(index, page, block, s);
 			count = AnnoyPageGetLeafHeader(page)->count;
@@ -137,7 +134,9 @@ is_without_geometry(Page page, Size content)
 			content == AnnoyLeafHeaderSize(0);
 	return AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_DIRECTORY &&
 		AnnoyPageGetDirectoryHeader(page)->count == 1 &&
-		content == sizeof(AnnoyDirectoryHeader) + AnnoyDirectoryEntrySize(0);
+		AnnoyPageGetDirectoryHeader(page)->form == ANNOY_DIRECTORY_CENTROIDS &&
+		content == sizeof(AnnoyDirectoryHeader) +
+		AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CENTROIDS, 0);
 }
 
 static void

@@ -293,18 +293,20 @@ verify_entries(TreeCheck *state, BlockNumber block, Page leaf)
  * ---------------------------------------------------------------------
  */
 
+/* The centroid of a leaf and what the entry of a directory's page says of it. */
 static void
-compare_header(AnnoyCheck *check, BlockNumber block, Page leaf,
-			   const AnnoyDirectoryEntryData *entry)
+compare_header(AnnoyCheck *check, BlockNumber block, Page leaf, Page directory,
+			   int place)
 {
 	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(leaf);
+	AnnoyCentroid centroid;
 
-	/* bit for bit, so that NaN would be no excuse */
-	if (memcmp(&header->scale, &entry->scale, sizeof(float4)) != 0 ||
-		memcmp(&header->norm_squared, &entry->norm_squared,
-			   sizeof(float4)) != 0 ||
-		memcmp(&header->extra, &entry->extra, sizeof(float4)) != 0 ||
-		memcmp(header->centroid, entry->centroid, check->s) != 0)
+	centroid.scale = header->scale;
+	centroid.norm_squared = header->norm_squared;
+	centroid.extra = header->extra;
+	centroid.centroid = header->centroid;
+	if (!AnnoyMatchDirectoryEntry(directory, &check->forest->sketcher, place,
+								  &centroid))
 		AnnoyReportCorruption(check->index, block,
 							  "centroid differs from that in the directory");
 	if (!isfinite(header->scale) || header->scale < 0 ||
@@ -344,7 +346,7 @@ verify_changed_leaf(TreeCheck *state, BlockNumber directory, BlockNumber block,
 									  psprintf("version %u of leaf %u is %u there",
 											   entry->leaf.version, block, version));
 			if (entry->leaf.version == version)
-				compare_header(check, block, leaf, entry);
+				compare_header(check, block, leaf, page, i);
 			return;
 		}
 		directory = AnnoyPageGetOpaque(page)->rightlink;
@@ -416,9 +418,11 @@ verify_chain(TreeCheck *state, BlockNumber block, BlockNumber sparse)
 /* What a directory's link leads to. */
 static void
 verify_leaf(TreeCheck *state, BlockNumber directory,
-			const AnnoyDirectoryEntryData *entry)
+			Page listing, int place)
 {
 	AnnoyCheck *check = state->check;
+	AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(listing, check->s,
+														   place);
 	BlockNumber block = entry->leaf.block;
 	uint32		version;
 
@@ -448,7 +452,7 @@ verify_leaf(TreeCheck *state, BlockNumber directory,
 		next = AnnoyPageGetOpaque(page)->rightlink;
 		chain = AnnoyPageGetOpaque(page)->chainlink;
 		if (version == entry->leaf.version && block == entry->leaf.block)
-			compare_header(check, block, page, entry);
+			compare_header(check, block, page, listing, place);
 		else
 			verify_changed_leaf(state, directory, block, page);
 		sparse = AnnoyPageGetLeafHeader(page)->sparse;
@@ -541,6 +545,19 @@ verify_parent(TreeCheck *state, const PendingLink *link, BlockNumber block,
 }
 
 static void
+verify_reference(AnnoyCheck *check, BlockNumber block, Page page)
+{
+	AnnoyDirectoryReference reference = AnnoyPageGetDirectoryReference(page);
+
+	if (AnnoyPageGetDirectoryHeader(page)->form != ANNOY_DIRECTORY_CODES)
+		return;
+	if (!isfinite(reference->scale) || reference->scale < 0 ||
+		reference->norm_squared != reference->scale * reference->scale *
+		(float) AnnoyQuantisedNorm(check->s, reference->centroid))
+		AnnoyReportCorruption(check->index, block, "reference out of range");
+}
+
+static void
 verify_directory(TreeCheck *state, const PendingLink *link)
 {
 	AnnoyCheck *check = state->check;
@@ -566,9 +583,9 @@ verify_directory(TreeCheck *state, const PendingLink *link)
 			AnnoyReportCorruption(check->index, block,
 								  "directory is older than the link to it");
 		verify_parent(state, link, block, page);
+		verify_reference(check, block, page);
 		for (int i = 0; i < AnnoyPageGetDirectoryHeader(page)->count; i++)
-			verify_leaf(state, block,
-						AnnoyPageGetDirectoryEntry(page, check->s, i));
+			verify_leaf(state, block, page, i);
 		block = AnnoyPageGetOpaque(page)->rightlink;
 	} while (version != link->child.version);
 }

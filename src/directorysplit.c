@@ -8,29 +8,25 @@
 #include "postgres.h"
 
 #include "access/generic_xlog.h"
+#include "miscadmin.h"
 
+#include "leaf.h"
 #include "random.h"
 #include "split.h"
 #include "treesplit.h"
 
-int
-AnnoyCountDirectory(AnnoyTreeInserter *inserter, Page page, BlockNumber block)
+/* A directory on its way to more room. */
+typedef struct DirectorySplit
 {
-	int			count = AnnoyPageGetDirectoryHeader(page)->count;
-
-	if (count > AnnoyDirectoryCapacity(inserter->s))
-		AnnoyReportCorruption(inserter->index, block,
-							  "too many directory entries");
-	return count;
-}
-
-void
-AnnoySetDirectoryCount(Page page, int s, int count)
-{
-	AnnoyPageGetDirectoryHeader(page)->count = count;
-	((PageHeader) page)->pd_lower =
-		(char *) AnnoyPageGetDirectoryEntry(page, s, count) - (char *) page;
-}
+	int			tree;
+	BlockNumber block;
+	PGAlignedBlock before;		/* copy of the page */
+	int			count;			/* entries */
+	const AnnoyCentroid **leaves;	/* [count], those of the left side first */
+	int			left;
+	AnnoyHyperplane plane;
+	PGAlignedBlock halves[2];	/* what will be written */
+} DirectorySplit;
 
 /*
  * Locks the page that holds the link to a directory: an inner page, or the
@@ -97,17 +93,66 @@ parent_has_room(AnnoyTreeInserter *inserter, AnnoyParent parent)
 }
 
 /*
- * A hyperplane between the entries of a directory; items[] is put in order,
- * returns the number on the left.
+ * The centroid of a leaf: from its page where the directory has only a code.
+ * If the leaf was split since the directory was copied, the directory has
+ * changed, too, and what is made of this will not be written.
  */
-static int
-divide_directory(AnnoyTreeInserter *inserter, Page page, int count,
-				 int32 *items, AnnoyHyperplane *plane)
+static void
+load_centroid(AnnoyTreeInserter *inserter, DirectorySplit *split, int place,
+			  AnnoyCentroid *centroid)
 {
 	int			s = inserter->s;
+	Page		page = (Page) split->before.data;
+	AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, place);
+	AnnoyLeafHeader leaf;
+	Buffer		buffer;
+
+	centroid->link = entry->leaf;
+	centroid->centroid = palloc(s);
+	if (AnnoyPageGetDirectoryHeader(page)->form == ANNOY_DIRECTORY_CENTROIDS)
+	{
+		centroid->scale = entry->scale;
+		centroid->norm_squared = entry->norm_squared;
+		centroid->extra = entry->extra;
+		memcpy(centroid->centroid, entry->data.centroid, s);
+		return;
+	}
+	buffer = AnnoyReadPage(inserter->index, entry->leaf.block, ANNOY_PAGE_LEAF,
+						   BUFFER_LOCK_SHARE);
+	leaf = AnnoyPageGetLeafHeader(BufferGetPage(buffer));
+	centroid->scale = leaf->scale;
+	centroid->norm_squared = leaf->norm_squared;
+	centroid->extra = leaf->extra;
+	memcpy(centroid->centroid, leaf->centroid, s);
+	UnlockReleaseBuffer(buffer);
+}
+
+static void
+load_centroids(AnnoyTreeInserter *inserter, DirectorySplit *split)
+{
+	AnnoyCentroid *centroids = palloc(sizeof(AnnoyCentroid) * split->count);
+
+	split->leaves = palloc(sizeof(AnnoyCentroid *) * split->count);
+	for (int i = 0; i < split->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		load_centroid(inserter, split, i, &centroids[i]);
+		split->leaves[i] = &centroids[i];
+	}
+}
+
+/* A hyperplane between the leaves; puts those of its left side first. */
+static void
+divide_leaves(AnnoyTreeInserter *inserter, DirectorySplit *split)
+{
+	int			s = inserter->s;
+	int			count = split->count;
+	uint32		version =
+		AnnoyPageGetDirectoryHeader(split->before.data)->version;
+	int32	   *items = palloc(sizeof(int32) * count);
+	const AnnoyCentroid **leaves = palloc(sizeof(AnnoyCentroid *) * count);
 	AnnoySketchSet set;
 	AnnoyRandom random;
-	int			left;
 
 	set.sketch_dimensions = s;
 	set.quantised = palloc(sizeof(int16) * s * count);
@@ -115,40 +160,53 @@ divide_directory(AnnoyTreeInserter *inserter, Page page, int count,
 	set.extra = palloc(sizeof(float) * count);
 	for (int i = 0; i < count; i++)
 	{
-		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
-
 		for (int j = 0; j < s; j++)
-			set.quantised[i * s + j] = entry->centroid[j];
-		set.scale[i] = entry->scale;
-		set.extra[i] = entry->extra;
+			set.quantised[i * s + j] = split->leaves[i]->centroid[j];
+		set.scale[i] = split->leaves[i]->scale;
+		set.extra[i] = split->leaves[i]->extra;
 		items[i] = i;
 	}
-	plane->normal = palloc0(s);
-	AnnoySeedRandom(&random, AnnoyHash(inserter->forest->meta.seed,
-									   AnnoyPageGetDirectoryHeader(page)->version));
-	left = AnnoySplitItems(&set, items, count, ANNOY_SPLIT_QUANTILE, count / 2,
-						   &random, plane,
-						   palloc(sizeof(float) * AnnoySplitScratch(s)),
-						   palloc(sizeof(float) * count),
-						   palloc(sizeof(int32) * count));
-	if (left > 0)
-		return left;
-
-	/* equal centroids: a hyperplane that everything is on */
-	memset(plane->normal, 0, s);
-	plane->scale = plane->extra_weight = plane->offset = 0.0f;
-	return count / 2;
+	split->plane.normal = palloc0(s);
+	AnnoySeedRandom(&random, AnnoyHash(inserter->forest->meta.seed, version));
+	split->left = AnnoySplitItems(&set, items, count, ANNOY_SPLIT_QUANTILE,
+								  count / 2, &random, &split->plane,
+								  palloc(sizeof(float) * AnnoySplitScratch(s)),
+								  palloc(sizeof(float) * count),
+								  palloc(sizeof(int32) * count));
+	if (split->left == 0)
+	{
+		/* equal centroids: a hyperplane that everything is on */
+		memset(split->plane.normal, 0, s);
+		split->plane.scale = split->plane.extra_weight = 0.0f;
+		split->plane.offset = 0.0f;
+		split->left = count / 2;
+	}
+	for (int i = 0; i < count; i++)
+		leaves[i] = split->leaves[items[i]];
+	split->leaves = leaves;
 }
 
-/* Copies some entries of a directory into a page and sets its count. */
+/* Makes a directory of some of the leaves; links are set later. */
 static void
-fill_directory(Page page, int s, Page from, const int32 *items, int count)
+prepare_directory(AnnoyTreeInserter *inserter, const DirectorySplit *split,
+				  PGAlignedBlock *page, int first, int count)
 {
-	for (int i = 0; i < count; i++)
-		memcpy(AnnoyPageGetDirectoryEntry(page, s, i),
-			   AnnoyPageGetDirectoryEntry(from, s, items[i]),
-			   AnnoyDirectoryEntrySize(s));
-	AnnoySetDirectoryCount(page, s, count);
+	AnnoyInitPage((Page) page->data, ANNOY_PAGE_DIRECTORY, split->tree);
+	AnnoyFillDirectory((Page) page->data, &inserter->forest->sketcher,
+					   split->leaves + first, count);
+}
+
+/* Puts what was prepared into a page, but for the links of its special area. */
+static void
+replace_directory(Page page, const PGAlignedBlock *prepared, uint32 version,
+				  AnnoyParent parent)
+{
+	Size		begin = MAXALIGN(SizeOfPageHeaderData);
+
+	memcpy((char *) page + begin, prepared->data + begin, ANNOY_PAGE_CONTENT);
+	((PageHeader) page)->pd_lower = ((const PageHeaderData *) prepared)->pd_lower;
+	AnnoyPageGetDirectoryHeader(page)->version = version;
+	AnnoyPageGetDirectoryHeader(page)->parent = parent;
 }
 
 /* Appends a node to an inner page; returns its slot. */
@@ -170,89 +228,108 @@ append_node(Page page, int s, const AnnoyHyperplane *plane,
 	return slot;
 }
 
-void
-AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
+/* Gives a directory another form, in which it has room. */
+static void
+convert_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
 {
-	Relation	index = inserter->index;
-	int			s = inserter->s;
-	PGAlignedBlock before;
-	AnnoyDirectoryHeader *header;
-	int			count;
-	int32	   *items;
-	int			left;
-	AnnoyHyperplane plane;
+	AnnoyDirectoryHeader *header =
+		AnnoyPageGetDirectoryHeader(split->before.data);
+	Buffer		buffer;
+	GenericXLogState *xlog;
+
+	prepare_directory(inserter, split, &split->halves[0], 0, split->count);
+	buffer = AnnoyLockUnchanged(inserter, split->block, ANNOY_PAGE_DIRECTORY,
+								&split->before);
+	if (!BufferIsValid(buffer))
+		return;
+	xlog = GenericXLogStart(inserter->index);
+	replace_directory(GenericXLogRegisterBuffer(xlog, buffer, 0),
+					  &split->halves[0], header->version, header->parent);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Writes both halves, the node above them and the link to it by one record.
+ * All pages are locked; the node goes to "node_page", if that is valid, else to
+ * the parent's.
+ */
+static void
+write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split,
+			 Buffer directory, Buffer right, Buffer node_page,
+			 Buffer parent_page, Size link_offset)
+{
+	GenericXLogState *xlog = GenericXLogStart(inserter->index);
+	Page		above = GenericXLogRegisterBuffer(xlog, parent_page, 0);
+	Page		node = above;
+	Page		page = GenericXLogRegisterBuffer(xlog, directory, 0);
+	Page		new_page = GenericXLogRegisterBuffer(xlog, right,
+													 GENERIC_XLOG_FULL_IMAGE);
+	AnnoyChild *link = (AnnoyChild *) (above + link_offset);
+	uint32		version = AnnoyPageGetDirectoryHeader(page)->version;
 	AnnoyChild	children[2];
 	AnnoyParent parent;
-	Buffer		right = InvalidBuffer;
+
+	if (BufferIsValid(node_page))
+	{
+		node = GenericXLogRegisterBuffer(xlog, node_page,
+										 GENERIC_XLOG_FULL_IMAGE);
+		AnnoyInitPage(node, ANNOY_PAGE_INNER, split->tree);
+	}
+	AnnoyInitPage(new_page, ANNOY_PAGE_DIRECTORY, split->tree);
+
+	/* the new page takes the old version and link */
+	children[0].block = split->block;
+	children[0].version = version + 1;
+	children[1].block = BufferGetBlockNumber(right);
+	children[1].version = version;
+	children[0].slot = children[1].slot = 0;
+	children[0].kind = children[1].kind = ANNOY_PAGE_DIRECTORY;
+	parent.block = BufferGetBlockNumber(BufferIsValid(node_page) ?
+										node_page : parent_page);
+	parent.slot = append_node(node, inserter->s, &split->plane, children);
+	link->block = parent.block;
+	link->version = ANNOY_ANY_VERSION;
+	link->slot = parent.slot;
+	link->kind = ANNOY_PAGE_INNER;
+
+	AnnoyPageGetOpaque(new_page)->rightlink = AnnoyPageGetOpaque(page)->rightlink;
+	AnnoyPageGetOpaque(page)->rightlink = children[1].block;
+	parent.side = 0;
+	replace_directory(page, &split->halves[0], children[0].version, parent);
+	parent.side = 1;
+	replace_directory(new_page, &split->halves[1], children[1].version, parent);
+	GenericXLogFinish(xlog);
+}
+
+/* Splits a directory whose halves are prepared, if nothing has changed. */
+static void
+split_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
+{
+	Relation	index = inserter->index;
+	AnnoyParent parent =
+		AnnoyPageGetDirectoryHeader(split->before.data)->parent;
+	Buffer		right = AnnoyExtendLocked(index);
 	Buffer		node_page = InvalidBuffer;
-	Buffer		parent_page;
 	Buffer		directory = InvalidBuffer;
+	Buffer		parent_page;
 	Size		link_offset = 0;
 
-	AnnoyCopyPage(inserter, block, ANNOY_PAGE_DIRECTORY, &before);
-	header = AnnoyPageGetDirectoryHeader(before.data);
-	count = AnnoyCountDirectory(inserter, before.data, block);
-	if (count < AnnoyDirectoryCapacity(s))
-		return;
-	parent = header->parent;
-	items = palloc(sizeof(int32) * count);
-	left = divide_directory(inserter, before.data, count, items, &plane);
-
-	right = AnnoyExtendLocked(index);
 	if (!parent_has_room(inserter, parent))
 		node_page = AnnoyExtendLocked(index);
-	parent_page = lock_parent(inserter, tree, parent, block, &link_offset);
+	parent_page = lock_parent(inserter, split->tree, parent, split->block,
+							  &link_offset);
 	if (BufferIsValid(parent_page) &&
 		(BufferIsValid(node_page) ||
 		 AnnoyPageGetInnerHeader(BufferGetPage(parent_page))->count <
-		 AnnoyInnerCapacity(s)))
-		directory = AnnoyLockUnchanged(inserter, block, ANNOY_PAGE_DIRECTORY, &before);
+		 AnnoyInnerCapacity(inserter->s)))
+		directory = AnnoyLockUnchanged(inserter, split->block,
+									   ANNOY_PAGE_DIRECTORY, &split->before);
 
 	if (BufferIsValid(directory))
 	{
-		GenericXLogState *xlog = GenericXLogStart(index);
-		Page		above = GenericXLogRegisterBuffer(xlog, parent_page, 0);
-		Page		node = above;
-		Page		page = GenericXLogRegisterBuffer(xlog, directory, 0);
-		Page		new_page = GenericXLogRegisterBuffer(xlog, right,
-														 GENERIC_XLOG_FULL_IMAGE);
-		AnnoyChild *link = (AnnoyChild *) (above + link_offset);
-
-		if (BufferIsValid(node_page))
-		{
-			node = GenericXLogRegisterBuffer(xlog, node_page,
-											 GENERIC_XLOG_FULL_IMAGE);
-			AnnoyInitPage(node, ANNOY_PAGE_INNER, tree);
-		}
-		AnnoyInitPage(new_page, ANNOY_PAGE_DIRECTORY, tree);
-
-		children[0].block = block;
-		children[0].version = header->version + 1;
-		children[1].block = BufferGetBlockNumber(right);
-		children[1].version = header->version;
-		children[0].slot = children[1].slot = 0;
-		children[0].kind = children[1].kind = ANNOY_PAGE_DIRECTORY;
-		parent.block = BufferGetBlockNumber(BufferIsValid(node_page) ?
-											node_page : parent_page);
-		parent.slot = append_node(node, s, &plane, children);
-		link->block = parent.block;
-		link->version = ANNOY_ANY_VERSION;
-		link->slot = parent.slot;
-		link->kind = ANNOY_PAGE_INNER;
-
-		AnnoyPageGetOpaque(new_page)->rightlink =
-			AnnoyPageGetOpaque(page)->rightlink;
-		AnnoyPageGetOpaque(page)->rightlink = children[1].block;
-		fill_directory(page, s, before.data, items, left);
-		fill_directory(new_page, s, before.data, items + left, count - left);
-		AnnoyPageGetDirectoryHeader(page)->version = children[0].version;
-		AnnoyPageGetDirectoryHeader(new_page)->version = children[1].version;
-		parent.side = 0;
-		AnnoyPageGetDirectoryHeader(page)->parent = parent;
-		parent.side = 1;
-		AnnoyPageGetDirectoryHeader(new_page)->parent = parent;
-		GenericXLogFinish(xlog);
-
+		write_halves(inserter, split, directory, right, node_page, parent_page,
+					 link_offset);
 		UnlockReleaseBuffer(directory);
 		UnlockReleaseBuffer(right);
 		if (BufferIsValid(node_page))
@@ -266,4 +343,33 @@ AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
 	}
 	if (BufferIsValid(parent_page))
 		UnlockReleaseBuffer(parent_page);
+}
+
+void
+AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
+{
+	DirectorySplit *split = palloc(sizeof(DirectorySplit));
+	Page		before = (Page) split->before.data;
+	int			s = inserter->s;
+	AnnoyDirectoryForm form;
+
+	split->tree = tree;
+	split->block = block;
+	AnnoyCopyPage(inserter, block, ANNOY_PAGE_DIRECTORY, &split->before);
+	split->count = AnnoyCountDirectory(inserter->index, block, before, s);
+	if (split->count < AnnoyGetDirectoryCapacity(before, s))
+		return;
+	load_centroids(inserter, split);
+	form = AnnoyChooseDirectoryForm(&inserter->forest->sketcher,
+									split->leaves[0]->extra);
+	if (split->count < AnnoyDirectoryCapacity(form, s))
+	{
+		convert_directory(inserter, split);
+		return;
+	}
+	divide_leaves(inserter, split);
+	prepare_directory(inserter, split, &split->halves[0], 0, split->left);
+	prepare_directory(inserter, split, &split->halves[1], split->left,
+					  split->count - split->left);
+	split_directory(inserter, split);
 }

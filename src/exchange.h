@@ -10,6 +10,7 @@
 
 #include "annoyfile.h"
 #include "annoyfiletree.h"
+#include "directory.h"
 #include "meta.h"
 
 /* exchange.c: the metric that a user names; errors out on an unknown one. */

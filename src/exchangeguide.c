@@ -57,18 +57,14 @@ add_centroids(AnnoyIndexGuide *guide, Page page, BlockNumber block, int count)
 {
 	AnnoySketchSet *set = &guide->centroids;
 	int			s = set->sketch_dimensions;
-	int			entries = AnnoyPageGetDirectoryHeader(page)->count;
+	int			entries = AnnoyCountDirectory(guide->index, block, page, s);
 
-	if (entries > AnnoyDirectoryCapacity(s))
-		AnnoyReportCorruption(guide->index, block, "too many directory entries");
 	for (int i = 0; i < entries && count < ANNOY_MAX_GUIDE_CENTROIDS; i++)
 	{
-		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
-
-		for (int k = 0; k < s; k++)
-			set->quantised[(Size) count * s + k] = entry->centroid[k];
-		set->scale[count] = entry->scale;
-		set->extra[count] = entry->extra;
+		set->scale[count] =
+			AnnoyReadDirectoryCentroid(page, &guide->forest->sketcher, i,
+									   set->quantised + (Size) count * s);
+		set->extra[count] = AnnoyPageGetDirectoryEntry(page, s, i)->extra;
 		count++;
 	}
 	return count;

@@ -16,6 +16,7 @@
 #include "utils/tuplestore.h"
 
 #include "annoycompat.h"
+#include "directory.h"
 #include "indexaccess.h"
 #include "item.h"
 #include "leaf.h"
@@ -87,11 +88,9 @@ report_directory(LeafItems *state, BlockNumber block)
 	Buffer		buffer = AnnoyReadPage(state->index, block,
 									   ANNOY_PAGE_DIRECTORY, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buffer);
-	int			count = AnnoyPageGetDirectoryHeader(page)->count;
+	int			count = AnnoyCountDirectory(state->index, block, page, state->s);
 	BlockNumber *leaves;
 
-	if (count > AnnoyDirectoryCapacity(state->s))
-		AnnoyReportCorruption(state->index, block, "too many directory entries");
 	leaves = palloc(sizeof(BlockNumber) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		leaves[i] = AnnoyPageGetDirectoryEntry(page, state->s, i)->leaf.block;

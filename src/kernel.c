@@ -25,6 +25,8 @@
 	.l1 = AnnoyPlainL1, \
 	.inner_products = AnnoyPlainInnerProducts, \
 	.dot_quantised = AnnoyPlainDotQuantised, \
+	.dot_quantised_many = AnnoyPlainDotQuantisedMany, \
+	.sum_selected_many = AnnoyPlainSumSelectedMany, \
 	.dequantise = AnnoyPlainDequantise, \
 	.add_dequantised = AnnoyPlainAddDequantised, \
 	.join_mean = AnnoyPlainJoinMean, \

@@ -89,6 +89,23 @@ typedef struct AnnoyKernels
 	int32_t		(*dot_quantised) (int n, const int8_t *a, const int16_t *b);
 
 	/*
+	 * out[k] = dot_quantised of row k and b, for k < count; row k begins at
+	 * vectors + k * stride.  Same conditions; out overlaps no input.
+	 */
+	void		(*dot_quantised_many) (int n, int count,
+									   const int8_t *vectors, size_t stride,
+									   const int16_t *b, int32_t *out);
+
+	/*
+	 * out[k] = exact integer sum of those b[i] for which bit i % 8 of byte
+	 * i / 8 of code k is set, for k < count; n and b as above.  Code k has
+	 * n / 8 bytes from codes + k * stride on; out overlaps no input.
+	 */
+	void		(*sum_selected_many) (int n, int count, const uint8_t *codes,
+									  size_t stride, const int16_t *b,
+									  int32_t *out);
+
+	/*
 	 * From here on n is a multiple of 16 where nothing else is said, and sums
 	 * have 16 lanes instead of 32, likewise reduced by halves.
 	 */

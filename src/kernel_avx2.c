@@ -18,6 +18,7 @@
 
 #include <float.h>
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX2 __attribute__((target("avx2")))
 
@@ -230,14 +231,32 @@ inner_products(int n, const float *a, const float *b, float out[3])
 	out[2] = reduce_run(bb);
 }
 
-/* The 32-bit sums of 16 products, in pairs, of int8 and int16. */
 AVX2 static inline __m256i
-multiply_quantised(const int8_t *a, const int16_t *b)
+load_words(const int16_t *b)
+{
+	return _mm256_loadu_si256((const __m256i *) b);
+}
+
+/* Adds 16 products of int8 and int16, in pairs, to eight sums. */
+AVX2 static inline __m256i
+add_quantised(__m256i sum, const int8_t *a, __m256i words)
 {
 	__m128i		bytes = _mm_loadu_si128((const __m128i *) a);
-	__m256i		words = _mm256_loadu_si256((const __m256i *) b);
 
-	return _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), words);
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes),
+												   words));
+}
+
+/* The sum of eight 32-bit numbers. */
+AVX2 static inline int32_t
+reduce_integers(__m256i sum)
+{
+	__m128i		four = _mm_add_epi32(_mm256_castsi256_si128(sum),
+									 _mm256_extracti128_si256(sum, 1));
+
+	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(1, 0, 3, 2)));
+	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(2, 3, 0, 1)));
+	return _mm_cvtsi128_si32(four);
 }
 
 AVX2 static int32_t
@@ -245,23 +264,287 @@ dot_quantised(int n, const int8_t *a, const int16_t *b)
 {
 	__m256i		even = _mm256_setzero_si256();
 	__m256i		odd = _mm256_setzero_si256();
-	__m128i		four;
 	int			i;
 
 	for (i = 0; i + 32 <= n; i += 32)
 	{
-		even = _mm256_add_epi32(even, multiply_quantised(a + i, b + i));
-		odd = _mm256_add_epi32(odd, multiply_quantised(a + i + 16, b + i + 16));
+		even = add_quantised(even, a + i, load_words(b + i));
+		odd = add_quantised(odd, a + i + 16, load_words(b + i + 16));
 	}
 	if (i < n)
-		even = _mm256_add_epi32(even, multiply_quantised(a + i, b + i));
+		even = add_quantised(even, a + i, load_words(b + i));
 
-	even = _mm256_add_epi32(even, odd);
-	four = _mm_add_epi32(_mm256_castsi256_si128(even),
-						 _mm256_extracti128_si256(even, 1));
-	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(1, 0, 3, 2)));
-	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(2, 3, 0, 1)));
-	return _mm_cvtsi128_si32(four);
+	return reduce_integers(_mm256_add_epi32(even, odd));
+}
+
+/* The sum of each of four registers, by horizontal adds of all together. */
+AVX2 static inline __m128i
+reduce_four_rows(__m256i sum0, __m256i sum1, __m256i sum2, __m256i sum3)
+{
+	/* in both halves pairs of rows 0 and 1, then one lane for each row */
+	__m256i		sum01 = _mm256_hadd_epi32(sum0, sum1);
+	__m256i		sum23 = _mm256_hadd_epi32(sum2, sum3);
+	__m256i		sum = _mm256_hadd_epi32(sum01, sum23);
+
+	return _mm_add_epi32(_mm256_castsi256_si128(sum),
+						 _mm256_extracti128_si256(sum, 1));
+}
+
+/* The products of four rows with b, whose loads they share. */
+AVX2 static inline void
+multiply_four_rows(int n, const int8_t *row0, size_t stride, const int16_t *b,
+				   int32_t *out)
+{
+	const int8_t *row1 = row0 + stride;
+	const int8_t *row2 = row1 + stride;
+	const int8_t *row3 = row2 + stride;
+	__m256i		sum0 = _mm256_setzero_si256();
+	__m256i		sum1 = _mm256_setzero_si256();
+	__m256i		sum2 = _mm256_setzero_si256();
+	__m256i		sum3 = _mm256_setzero_si256();
+	int			i;
+
+	for (i = 0; i < n; i += 16)
+	{
+		__m256i		words = load_words(b + i);
+
+		sum0 = add_quantised(sum0, row0 + i, words);
+		sum1 = add_quantised(sum1, row1 + i, words);
+		sum2 = add_quantised(sum2, row2 + i, words);
+		sum3 = add_quantised(sum3, row3 + i, words);
+	}
+
+	_mm_storeu_si128((__m128i *) out, reduce_four_rows(sum0, sum1, sum2, sum3));
+}
+
+AVX2 static void
+dot_quantised_many(int n, int count, const int8_t *vectors, size_t stride,
+				   const int16_t *b, int32_t *out)
+{
+	int			k = 0;
+
+	for (; k + 4 <= count; k += 4)
+		multiply_four_rows(n, vectors + (size_t) k * stride, stride, b,
+						   out + k);
+	for (; k < count; k++)
+		out[k] = dot_quantised(n, vectors + (size_t) k * stride, b);
+}
+
+/* Those of 16 elements whose bits are set in the code, else zero. */
+AVX2 static inline __m256i
+select_words(const uint8_t *code, const int16_t *b)
+{
+	const __m256i bit_of_lane = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128,
+												  256, 512, 1024, 2048, 4096,
+												  8192, 16384, INT16_MIN);
+	int16_t		bits;
+	__m256i		selected;
+
+	memcpy(&bits, code, sizeof(bits));
+	selected = _mm256_and_si256(_mm256_set1_epi16(bits), bit_of_lane);
+	selected = _mm256_cmpeq_epi16(selected, bit_of_lane);
+	return _mm256_and_si256(selected, load_words(b));
+}
+
+/* Four elements of at most 8191 fit in 16 bits, and are added there. */
+AVX2 static int32_t
+sum_selected(int n, const uint8_t *code, const int16_t *b)
+{
+	const __m256i ones = _mm256_set1_epi16(1);
+	__m256i		sum = _mm256_setzero_si256();
+	__m256i		words;
+	int			i;
+
+	for (i = 0; i + 64 <= n; i += 64)
+	{
+		const uint8_t *bits = code + i / 8;
+		__m256i		first = _mm256_add_epi16(select_words(bits, b + i),
+											 select_words(bits + 2, b + i + 16));
+		__m256i		last = _mm256_add_epi16(select_words(bits + 4, b + i + 32),
+											select_words(bits + 6, b + i + 48));
+
+		words = _mm256_add_epi16(first, last);
+		sum = _mm256_add_epi32(sum, _mm256_madd_epi16(words, ones));
+	}
+
+	/* at most three more */
+	words = _mm256_setzero_si256();
+	for (; i < n; i += 16)
+		words = _mm256_add_epi16(words, select_words(code + i / 8, b + i));
+
+	return reduce_integers(_mm256_add_epi32(sum, _mm256_madd_epi16(words, ones)));
+}
+
+/*
+ * 32 elements split into bytes, element = 256 * high + low, in the order that
+ * packing leaves: those of bytes 0, 2, 1 and 3 of their code.
+ */
+typedef struct SplitElements
+{
+	__m256i		low;			/* unsigned */
+	__m256i		high;			/* signed */
+} SplitElements;
+
+AVX2 static inline SplitElements
+split_elements(__m256i first, __m256i last)
+{
+	const __m256i low_byte = _mm256_set1_epi16(0xFF);
+	SplitElements split;
+
+	split.low = _mm256_packus_epi16(_mm256_and_si256(first, low_byte),
+									_mm256_and_si256(last, low_byte));
+	split.high = _mm256_packs_epi16(_mm256_srai_epi16(first, 8),
+									_mm256_srai_epi16(last, 8));
+	return split;
+}
+
+/*
+ * Sums of pairs of bytes in 16 lanes.  Each addition brings at most 2 * 255,
+ * so that 64 fit in 16 bits as unsigned numbers; the high bytes, -32 .. 31,
+ * fit anyway.
+ */
+typedef struct SelectedSums
+{
+	__m256i		low;
+	__m256i		high;
+} SelectedSums;
+
+/* Adds those of 32 elements whose bits are set. */
+AVX2 static inline SelectedSums
+add_selected(SelectedSums sums, int32_t bits, SplitElements split)
+{
+	const __m256i byte_of_lane =
+		_mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2,
+						 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3);
+	const __m256i bit_of_lane =
+		_mm256_set1_epi64x((int64_t) UINT64_C(0x8040201008040201));
+	__m256i		selected = _mm256_set1_epi32(bits);
+
+	/*
+	 * To 1 and 0, which are factors for unsigned and for signed bytes.  What
+	 * clang would put in place of the broadcast and of the minimum is slower
+	 * than the other kernel; the empty statements keep it from that.
+	 */
+	__asm__("" : "+x"(selected));
+	selected = _mm256_shuffle_epi8(selected, byte_of_lane);
+	selected = _mm256_and_si256(selected, bit_of_lane);
+	__asm__("" : "+x"(selected));
+	selected = _mm256_min_epu8(selected, _mm256_set1_epi8(1));
+
+	sums.low = _mm256_add_epi16(sums.low,
+								_mm256_maddubs_epi16(split.low, selected));
+	sums.high = _mm256_add_epi16(sums.high,
+								 _mm256_maddubs_epi16(selected, split.high));
+	return sums;
+}
+
+/* The bits of 32 elements. */
+AVX2 static inline int32_t
+load_bits(const uint8_t *code)
+{
+	int32_t		bits;
+
+	memcpy(&bits, code, sizeof(bits));
+	return bits;
+}
+
+/* Those of 16 elements, and none of what lies behind them. */
+AVX2 static inline int32_t
+load_last_bits(const uint8_t *code)
+{
+	uint16_t	bits;
+
+	memcpy(&bits, code, sizeof(bits));
+	return bits;
+}
+
+/* Puts both halves together, in eight sums. */
+AVX2 static inline __m256i
+join_sums(SelectedSums sums)
+{
+	const __m256i low_word = _mm256_set1_epi32(0xFFFF);
+	__m256i		low = _mm256_add_epi32(_mm256_and_si256(sums.low, low_word),
+									   _mm256_srli_epi32(sums.low, 16));
+
+	return _mm256_add_epi32(low, _mm256_madd_epi16(sums.high,
+												   _mm256_set1_epi16(256)));
+}
+
+/* The elements of one quantised sketch; see dot_quantised in kernel.h. */
+#define MAX_SPLITS (1536 / 32)
+
+/* Splits n elements, with zeroes after them. */
+AVX2 static inline void
+split_all_elements(int n, const int16_t *b, SplitElements *splits)
+{
+	int			i;
+
+	for (i = 0; i + 32 <= n; i += 32)
+		splits[i / 32] = split_elements(load_words(b + i),
+										load_words(b + i + 16));
+	if (i < n)
+		splits[i / 32] = split_elements(load_words(b + i),
+										_mm256_setzero_si256());
+}
+
+/* The sums that four codes select, which share the loads of elements. */
+AVX2 static inline void
+sum_four_selected(int n, const uint8_t *code0, size_t stride,
+				  const SplitElements *splits, int32_t *out)
+{
+	const __m256i zero = _mm256_setzero_si256();
+	const uint8_t *code1 = code0 + stride;
+	const uint8_t *code2 = code1 + stride;
+	const uint8_t *code3 = code2 + stride;
+	SelectedSums sums0 = {zero, zero};
+	SelectedSums sums1 = {zero, zero};
+	SelectedSums sums2 = {zero, zero};
+	SelectedSums sums3 = {zero, zero};
+	int			i;
+
+	for (i = 0; i + 32 <= n; i += 32)
+	{
+		SplitElements split = splits[i / 32];
+
+		sums0 = add_selected(sums0, load_bits(code0 + i / 8), split);
+		sums1 = add_selected(sums1, load_bits(code1 + i / 8), split);
+		sums2 = add_selected(sums2, load_bits(code2 + i / 8), split);
+		sums3 = add_selected(sums3, load_bits(code3 + i / 8), split);
+	}
+
+	if (i < n)
+	{
+		SplitElements split = splits[i / 32];
+
+		sums0 = add_selected(sums0, load_last_bits(code0 + i / 8), split);
+		sums1 = add_selected(sums1, load_last_bits(code1 + i / 8), split);
+		sums2 = add_selected(sums2, load_last_bits(code2 + i / 8), split);
+		sums3 = add_selected(sums3, load_last_bits(code3 + i / 8), split);
+	}
+
+	_mm_storeu_si128((__m128i *) out,
+					 reduce_four_rows(join_sums(sums0), join_sums(sums1),
+									  join_sums(sums2), join_sums(sums3)));
+}
+
+/*
+ * Split into bytes, a register has twice as many elements; one code alone
+ * would not repay that.
+ */
+AVX2 static void
+sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
+				  const int16_t *b, int32_t *out)
+{
+	SplitElements splits[MAX_SPLITS];
+	int			k = 0;
+
+	if (count >= 4)
+		split_all_elements(n, b, splits);
+	for (; k + 4 <= count; k += 4)
+		sum_four_selected(n, codes + (size_t) k * stride, stride, splits,
+						  out + k);
+	for (; k < count; k++)
+		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
 AVX2 static void
@@ -407,6 +690,8 @@ static AnnoyKernels avx2_kernels = {
 	.l1 = l1,
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
+	.dot_quantised_many = dot_quantised_many,
+	.sum_selected_many = sum_selected_many,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

@@ -25,6 +25,7 @@
 
 #include <float.h>
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 
@@ -208,14 +209,24 @@ inner_products(int n, const float *a, const float *b, float out[3])
 	out[2] = reduce_lanes(bb);
 }
 
-/* The 32-bit sums of 32 products, in pairs, of int8 and int16. */
+/* Adds 32 products of int8 and int16, in pairs, to 16 sums. */
 AVX512 static inline __m512i
-multiply_quantised(const int8_t *a, const int16_t *b)
+add_quantised(__m512i sum, const int8_t *a, __m512i words)
 {
 	__m256i		bytes = _mm256_loadu_si256((const __m256i *) a);
 
-	return _mm512_madd_epi16(_mm512_cvtepi8_epi16(bytes),
-							 _mm512_loadu_si512(b));
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_cvtepi8_epi16(bytes),
+												   words));
+}
+
+/* Sums of 16 such products in the lower lanes, zeroes in the others. */
+AVX512 static inline __m512i
+multiply_sixteen(const int8_t *a, __m256i words)
+{
+	__m128i		bytes = _mm_loadu_si128((const __m128i *) a);
+	__m256i		sums = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), words);
+
+	return _mm512_inserti64x4(_mm512_setzero_si512(), sums, 0);
 }
 
 AVX512 static int32_t
@@ -227,28 +238,270 @@ dot_quantised(int n, const int8_t *a, const int16_t *b)
 
 	for (i = 0; i + 64 <= n; i += 64)
 	{
-		even = _mm512_add_epi32(even, multiply_quantised(a + i, b + i));
-		odd = _mm512_add_epi32(odd, multiply_quantised(a + i + 32, b + i + 32));
+		even = add_quantised(even, a + i, _mm512_loadu_si512(b + i));
+		odd = add_quantised(odd, a + i + 32, _mm512_loadu_si512(b + i + 32));
 	}
 
 	if (i + 32 <= n)
 	{
-		even = _mm512_add_epi32(even, multiply_quantised(a + i, b + i));
+		even = add_quantised(even, a + i, _mm512_loadu_si512(b + i));
 		i += 32;
 	}
 
 	if (i < n)
 	{
-		__m128i		bytes = _mm_loadu_si128((const __m128i *) (a + i));
 		__m256i		words = _mm256_loadu_si256((const __m256i *) (b + i));
-		__m256i		sums = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes),
-											 words);
 
-		odd = _mm512_add_epi32(odd, _mm512_inserti64x4(_mm512_setzero_si512(),
-												   sums, 0));
+		odd = _mm512_add_epi32(odd, multiply_sixteen(a + i, words));
 	}
 
 	return _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd));
+}
+
+/* From two lots of 16 sums of pairs x, y: lanes x, y, x, y, and so on. */
+AVX512 static inline __m512i
+fold_rows(__m512i x, __m512i y)
+{
+	return _mm512_add_epi32(_mm512_unpacklo_epi32(x, y),
+							_mm512_unpackhi_epi32(x, y));
+}
+
+/* The sum of each of four registers: adding while transposing. */
+AVX512 static inline __m128i
+reduce_four_rows(__m512i sum0, __m512i sum1, __m512i sum2, __m512i sum3)
+{
+	__m512i		sum01 = fold_rows(sum0, sum1);
+	__m512i		sum23 = fold_rows(sum2, sum3);
+	__m512i		sum = _mm512_add_epi32(_mm512_unpacklo_epi64(sum01, sum23),
+									   _mm512_unpackhi_epi64(sum01, sum23));
+	__m256i		eight = _mm256_add_epi32(_mm512_castsi512_si256(sum),
+										 _mm512_extracti64x4_epi64(sum, 1));
+
+	return _mm_add_epi32(_mm256_castsi256_si128(eight),
+						 _mm256_extracti128_si256(eight, 1));
+}
+
+/* The products of four rows with b, whose loads they share. */
+AVX512 static inline void
+multiply_four_rows(int n, const int8_t *row0, size_t stride, const int16_t *b,
+				   int32_t *out)
+{
+	const int8_t *row1 = row0 + stride;
+	const int8_t *row2 = row1 + stride;
+	const int8_t *row3 = row2 + stride;
+	__m512i		sum0 = _mm512_setzero_si512();
+	__m512i		sum1 = _mm512_setzero_si512();
+	__m512i		sum2 = _mm512_setzero_si512();
+	__m512i		sum3 = _mm512_setzero_si512();
+	int			i;
+
+	for (i = 0; i + 32 <= n; i += 32)
+	{
+		__m512i		words = _mm512_loadu_si512(b + i);
+
+		sum0 = add_quantised(sum0, row0 + i, words);
+		sum1 = add_quantised(sum1, row1 + i, words);
+		sum2 = add_quantised(sum2, row2 + i, words);
+		sum3 = add_quantised(sum3, row3 + i, words);
+	}
+
+	if (i < n)
+	{
+		__m256i		words = _mm256_loadu_si256((const __m256i *) (b + i));
+
+		sum0 = _mm512_add_epi32(sum0, multiply_sixteen(row0 + i, words));
+		sum1 = _mm512_add_epi32(sum1, multiply_sixteen(row1 + i, words));
+		sum2 = _mm512_add_epi32(sum2, multiply_sixteen(row2 + i, words));
+		sum3 = _mm512_add_epi32(sum3, multiply_sixteen(row3 + i, words));
+	}
+
+	_mm_storeu_si128((__m128i *) out, reduce_four_rows(sum0, sum1, sum2, sum3));
+}
+
+AVX512 static void
+dot_quantised_many(int n, int count, const int8_t *vectors, size_t stride,
+				   const int16_t *b, int32_t *out)
+{
+	int			k = 0;
+
+	for (; k + 4 <= count; k += 4)
+		multiply_four_rows(n, vectors + (size_t) k * stride, stride, b,
+						   out + k);
+	for (; k < count; k++)
+		out[k] = dot_quantised(n, vectors + (size_t) k * stride, b);
+}
+
+/* Adds those of 32 elements whose bits are set in the code. */
+AVX512 static inline __m512i
+add_selected(__m512i words, const uint8_t *code, const int16_t *b)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, code, sizeof(bits));
+	return _mm512_mask_add_epi16(words, (__mmask32) bits, words,
+								 _mm512_loadu_si512(b));
+}
+
+/* The same of 16. */
+AVX512 static inline __m512i
+add_last_selected(__m512i words, const uint8_t *code, const int16_t *b)
+{
+	uint16_t	bits;
+	__m256i		selected;
+
+	memcpy(&bits, code, sizeof(bits));
+	selected = _mm256_maskz_loadu_epi16((__mmask16) bits, b);
+	return _mm512_add_epi16(words, _mm512_inserti64x4(_mm512_setzero_si512(),
+													  selected, 0));
+}
+
+/* Four elements of at most 8191 fit in 16 bits, and are added there. */
+AVX512 static int32_t
+sum_selected(int n, const uint8_t *code, const int16_t *b)
+{
+	const __m512i ones = _mm512_set1_epi16(1);
+	__m512i		sum = _mm512_setzero_si512();
+	__m512i		words;
+	int			i;
+
+	for (i = 0; i + 128 <= n; i += 128)
+	{
+		const uint8_t *bits = code + i / 8;
+
+		words = add_selected(_mm512_setzero_si512(), bits, b + i);
+		words = add_selected(words, bits + 4, b + i + 32);
+		words = add_selected(words, bits + 8, b + i + 64);
+		words = add_selected(words, bits + 12, b + i + 96);
+		sum = _mm512_add_epi32(sum, _mm512_madd_epi16(words, ones));
+	}
+
+	/* at most four more, 112 elements */
+	words = _mm512_setzero_si512();
+	for (; i + 32 <= n; i += 32)
+		words = add_selected(words, code + i / 8, b + i);
+	if (i < n)
+		words = add_last_selected(words, code + i / 8, b + i);
+
+	sum = _mm512_add_epi32(sum, _mm512_madd_epi16(words, ones));
+	return _mm512_reduce_add_epi32(sum);
+}
+
+/* 128 elements. */
+typedef struct Elements
+{
+	__m512i		words0;
+	__m512i		words1;
+	__m512i		words2;
+	__m512i		words3;
+} Elements;
+
+/* The bits of 32 elements, from memory into a mask register. */
+AVX512 static inline __mmask32
+load_bits(const uint8_t *code)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, code, sizeof(bits));
+	return _cvtu32_mask32(bits);
+}
+
+/*
+ * Adds those of 128 elements whose bits are set in the code to 16 sums.  Four
+ * of at most 8191 fit in 16 bits.
+ */
+AVX512 static inline __m512i
+add_elements(__m512i sum, const uint8_t *code, const Elements *elements)
+{
+	__m512i		words;
+
+	words = _mm512_maskz_mov_epi16(load_bits(code), elements->words0);
+	words = _mm512_mask_add_epi16(words, load_bits(code + 4), words,
+								  elements->words1);
+	words = _mm512_mask_add_epi16(words, load_bits(code + 8), words,
+								  elements->words2);
+	words = _mm512_mask_add_epi16(words, load_bits(code + 12), words,
+								  elements->words3);
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(words, _mm512_set1_epi16(1)));
+}
+
+/* The same of the 32 elements of one register. */
+AVX512 static inline __m512i
+add_words(__m512i sum, __mmask32 bits, __m512i words)
+{
+	words = _mm512_maskz_mov_epi16(bits, words);
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(words, _mm512_set1_epi16(1)));
+}
+
+/* Those of 16, the other lanes get nothing. */
+AVX512 static inline __mmask32
+load_last_bits(const uint8_t *code)
+{
+	uint16_t	bits;
+
+	memcpy(&bits, code, sizeof(bits));
+	return _cvtu32_mask32(bits);
+}
+
+/* The sums that four codes select from b, whose loads they share. */
+AVX512 static inline void
+sum_four_selected(int n, const uint8_t *code0, size_t stride, const int16_t *b,
+				  int32_t *out)
+{
+	const uint8_t *code1 = code0 + stride;
+	const uint8_t *code2 = code1 + stride;
+	const uint8_t *code3 = code2 + stride;
+	__m512i		sum0 = _mm512_setzero_si512();
+	__m512i		sum1 = _mm512_setzero_si512();
+	__m512i		sum2 = _mm512_setzero_si512();
+	__m512i		sum3 = _mm512_setzero_si512();
+	int			i;
+
+	for (i = 0; i + 128 <= n; i += 128)
+	{
+		Elements	elements = {
+			_mm512_loadu_si512(b + i), _mm512_loadu_si512(b + i + 32),
+			_mm512_loadu_si512(b + i + 64), _mm512_loadu_si512(b + i + 96)
+		};
+
+		sum0 = add_elements(sum0, code0 + i / 8, &elements);
+		sum1 = add_elements(sum1, code1 + i / 8, &elements);
+		sum2 = add_elements(sum2, code2 + i / 8, &elements);
+		sum3 = add_elements(sum3, code3 + i / 8, &elements);
+	}
+
+	for (; i + 32 <= n; i += 32)
+	{
+		__m512i		words = _mm512_loadu_si512(b + i);
+
+		sum0 = add_words(sum0, load_bits(code0 + i / 8), words);
+		sum1 = add_words(sum1, load_bits(code1 + i / 8), words);
+		sum2 = add_words(sum2, load_bits(code2 + i / 8), words);
+		sum3 = add_words(sum3, load_bits(code3 + i / 8), words);
+	}
+
+	if (i < n)
+	{
+		__m512i		words = _mm512_maskz_loadu_epi16(0xFFFF, b + i);
+
+		sum0 = add_words(sum0, load_last_bits(code0 + i / 8), words);
+		sum1 = add_words(sum1, load_last_bits(code1 + i / 8), words);
+		sum2 = add_words(sum2, load_last_bits(code2 + i / 8), words);
+		sum3 = add_words(sum3, load_last_bits(code3 + i / 8), words);
+	}
+
+	_mm_storeu_si128((__m128i *) out, reduce_four_rows(sum0, sum1, sum2, sum3));
+}
+
+AVX512 static void
+sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
+				  const int16_t *b, int32_t *out)
+{
+	int			k = 0;
+
+	for (; k + 4 <= count; k += 4)
+		sum_four_selected(n, codes + (size_t) k * stride, stride, b, out + k);
+	for (; k < count; k++)
+		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
 AVX512 static void
@@ -403,6 +656,8 @@ static AnnoyKernels avx512_kernels = {
 	.l1 = l1,
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
+	.dot_quantised_many = dot_quantised_many,
+	.sum_selected_many = sum_selected_many,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

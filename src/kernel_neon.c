@@ -261,6 +261,145 @@ dot_quantised(int n, const int8_t *a, const int16_t *b)
 	return vaddvq_s32(vaddq_s32(sum0, sum1));
 }
 
+/* Adds 16 products of int8 and int16 to four sums. */
+static inline int32x4_t
+add_quantised(int32x4_t sum, const int8_t *a, int16x8_t b_low, int16x8_t b_high)
+{
+	int8x16_t	bytes = vld1q_s8(a);
+	int16x8_t	low = vmovl_s8(vget_low_s8(bytes));
+	int16x8_t	high = vmovl_high_s8(bytes);
+
+	sum = vmlal_s16(sum, vget_low_s16(low), vget_low_s16(b_low));
+	sum = vmlal_high_s16(sum, low, b_low);
+	sum = vmlal_s16(sum, vget_low_s16(high), vget_low_s16(b_high));
+	return vmlal_high_s16(sum, high, b_high);
+}
+
+/* The products of four rows with b, whose loads they share. */
+static inline void
+multiply_four_rows(int n, const int8_t *row0, size_t stride, const int16_t *b,
+				   int32_t *out)
+{
+	const int8_t *row1 = row0 + stride;
+	const int8_t *row2 = row1 + stride;
+	const int8_t *row3 = row2 + stride;
+	int32x4_t	sum0 = vdupq_n_s32(0);
+	int32x4_t	sum1 = vdupq_n_s32(0);
+	int32x4_t	sum2 = vdupq_n_s32(0);
+	int32x4_t	sum3 = vdupq_n_s32(0);
+	int			i;
+
+	for (i = 0; i < n; i += 16)
+	{
+		int16x8_t	b_low = vld1q_s16(b + i);
+		int16x8_t	b_high = vld1q_s16(b + i + 8);
+
+		sum0 = add_quantised(sum0, row0 + i, b_low, b_high);
+		sum1 = add_quantised(sum1, row1 + i, b_low, b_high);
+		sum2 = add_quantised(sum2, row2 + i, b_low, b_high);
+		sum3 = add_quantised(sum3, row3 + i, b_low, b_high);
+	}
+
+	vst1q_s32(out, vpaddq_s32(vpaddq_s32(sum0, sum1), vpaddq_s32(sum2, sum3)));
+}
+
+static void
+dot_quantised_many(int n, int count, const int8_t *vectors, size_t stride,
+				   const int16_t *b, int32_t *out)
+{
+	int			k = 0;
+
+	for (; k + 4 <= count; k += 4)
+		multiply_four_rows(n, vectors + (size_t) k * stride, stride, b,
+						   out + k);
+	for (; k < count; k++)
+		out[k] = dot_quantised(n, vectors + (size_t) k * stride, b);
+}
+
+/* Those of eight elements whose bits are set in the code, else zero. */
+static inline int16x8_t
+select_words(uint8_t code, uint16x8_t bit_of_lane, const int16_t *b)
+{
+	uint16x8_t	selected = vtstq_u16(vdupq_n_u16(code), bit_of_lane);
+
+	return vandq_s16(vreinterpretq_s16_u16(selected), vld1q_s16(b));
+}
+
+/* Two elements of at most 8191 fit in 16 bits, and are added there. */
+static int32_t
+sum_selected(int n, const uint8_t *code, const int16_t *b)
+{
+	static const uint16_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+	const uint16x8_t bit_of_lane = vld1q_u16(bits);
+	int32x4_t	sum = vdupq_n_s32(0);
+	int			i;
+
+	for (i = 0; i < n; i += 16)
+	{
+		int16x8_t	low = select_words(code[i / 8], bit_of_lane, b + i);
+		int16x8_t	high = select_words(code[i / 8 + 1], bit_of_lane, b + i + 8);
+
+		sum = vpadalq_s16(sum, vaddq_s16(low, high));
+	}
+
+	return vaddvq_s32(sum);
+}
+
+/* Adds those of 16 elements whose bits are set in the code to four sums. */
+static inline int32x4_t
+add_selected(int32x4_t sum, const uint8_t *code, uint16x8_t bit_of_lane,
+			 int16x8_t b_low, int16x8_t b_high)
+{
+	uint16x8_t	low = vtstq_u16(vdupq_n_u16(code[0]), bit_of_lane);
+	uint16x8_t	high = vtstq_u16(vdupq_n_u16(code[1]), bit_of_lane);
+
+	return vpadalq_s16(sum,
+					   vaddq_s16(vandq_s16(vreinterpretq_s16_u16(low), b_low),
+								 vandq_s16(vreinterpretq_s16_u16(high), b_high)));
+}
+
+/* The sums that four codes select from b, whose loads they share. */
+static inline void
+sum_four_selected(int n, const uint8_t *code0, size_t stride, const int16_t *b,
+				  int32_t *out)
+{
+	static const uint16_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+	const uint16x8_t bit_of_lane = vld1q_u16(bits);
+	const uint8_t *code1 = code0 + stride;
+	const uint8_t *code2 = code1 + stride;
+	const uint8_t *code3 = code2 + stride;
+	int32x4_t	sum0 = vdupq_n_s32(0);
+	int32x4_t	sum1 = vdupq_n_s32(0);
+	int32x4_t	sum2 = vdupq_n_s32(0);
+	int32x4_t	sum3 = vdupq_n_s32(0);
+	int			i;
+
+	for (i = 0; i < n; i += 16)
+	{
+		int16x8_t	b_low = vld1q_s16(b + i);
+		int16x8_t	b_high = vld1q_s16(b + i + 8);
+
+		sum0 = add_selected(sum0, code0 + i / 8, bit_of_lane, b_low, b_high);
+		sum1 = add_selected(sum1, code1 + i / 8, bit_of_lane, b_low, b_high);
+		sum2 = add_selected(sum2, code2 + i / 8, bit_of_lane, b_low, b_high);
+		sum3 = add_selected(sum3, code3 + i / 8, bit_of_lane, b_low, b_high);
+	}
+
+	vst1q_s32(out, vpaddq_s32(vpaddq_s32(sum0, sum1), vpaddq_s32(sum2, sum3)));
+}
+
+static void
+sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
+				  const int16_t *b, int32_t *out)
+{
+	int			k = 0;
+
+	for (; k + 4 <= count; k += 4)
+		sum_four_selected(n, codes + (size_t) k * stride, stride, b, out + k);
+	for (; k < count; k++)
+		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
+}
+
 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -512,6 +651,8 @@ static const AnnoyKernels neon_kernels = {
 	.l1 = l1,
 	.inner_products = inner_products,
 	.dot_quantised = dot_quantised,
+	.dot_quantised_many = dot_quantised_many,
+	.sum_selected_many = sum_selected_many,
 	.dequantise = dequantise,
 	.add_dequantised = AnnoyPlainAddDequantised,
 	.join_mean = AnnoyPlainJoinMean,

@@ -135,6 +135,54 @@ AnnoyPlainDotQuantised(int n, const int8_t *a, const int16_t *b)
 }
 
 void
+AnnoyPlainDotQuantisedMany(int n, int count, const int8_t *vectors,
+						   size_t stride, const int16_t *b, int32_t *out)
+{
+	int			k;
+
+	for (k = 0; k < count; k++)
+		out[k] = AnnoyPlainDotQuantised(n, vectors + (size_t) k * stride, b);
+}
+
+/* Selected by a mask, which no compiler turns into a branch. */
+static int32_t
+sum_selected(int n, const uint8_t *code, const int16_t *b)
+{
+	static const int16_t bit_of_lane[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+	int32_t		sum[8] = {0};
+	int32_t		total = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += 8)
+	{
+		int16_t		bits = code[i / 8];
+
+		for (j = 0; j < 8; j++)
+		{
+			int16_t		mask = (int16_t) -((bits & bit_of_lane[j]) != 0);
+
+			sum[j] += (int16_t) (b[i + j] & mask);
+		}
+	}
+
+	for (j = 0; j < 8; j++)
+		total += sum[j];
+
+	return total;
+}
+
+void
+AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
+						  size_t stride, const int16_t *b, int32_t *out)
+{
+	int			k;
+
+	for (k = 0; k < count; k++)
+		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
+}
+
+void
 AnnoyPlainDequantise(int n, const int16_t *in, float scale, float *out)
 {
 	AnnoyLoopDequantise(n, in, scale, out);

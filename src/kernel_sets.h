@@ -23,6 +23,12 @@ extern void AnnoyPlainInnerProducts(int n, const float *a, const float *b,
 									float out[3]);
 extern int32_t AnnoyPlainDotQuantised(int n, const int8_t *a,
 									  const int16_t *b);
+extern void AnnoyPlainDotQuantisedMany(int n, int count,
+									   const int8_t *vectors, size_t stride,
+									   const int16_t *b, int32_t *out);
+extern void AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
+									  size_t stride, const int16_t *b,
+									  int32_t *out);
 extern void AnnoyPlainDequantise(int n, const int16_t *in, float scale,
 								 float *out);
 extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,

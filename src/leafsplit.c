@@ -57,7 +57,8 @@ lock_directory(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 										   ANNOY_PAGE_DIRECTORY,
 										   BUFFER_LOCK_EXCLUSIVE);
 		Page		page = BufferGetPage(buffer);
-		int			count = AnnoyCountDirectory(inserter, page, block);
+		int			count = AnnoyCountDirectory(inserter->index, block, page,
+													inserter->s);
 
 		for (*place = 0; *place < count; (*place)++)
 			if (AnnoyPageGetDirectoryEntry(page, inserter->s, *place)->leaf.block ==
@@ -295,28 +296,28 @@ find_chain_side(AnnoyTreeInserter *inserter, LeafSplit *split)
 	return side;
 }
 
-/* Fills a page with a leaf of one side's items; returns its directory entry. */
-static AnnoyDirectoryEntry
-fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side)
+/* Fills a page with a leaf of one side's items. */
+static void
+fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side,
+		  AnnoyCentroid *centroid)
 {
 	int			s = inserter->s;
 	const int32 *items = side == 0 ? split->items : split->items + split->left;
 	int			count = side == 0 ? split->left : split->count - split->left;
-	AnnoyDirectoryEntry entry = palloc0(AnnoyDirectoryEntrySize(s));
 	float	   *mean = split->scratch;
 
-	AnnoyMeanSketch(&split->set, items, count, mean, &entry->extra, mean + s);
-	entry->scale = AnnoyQuantiseDirection(s, mean, entry->centroid);
-	entry->norm_squared = entry->scale * entry->scale *
-		(float) AnnoyQuantisedNorm(s, entry->centroid);
-	AnnoyStartLeaf(page, &inserter->forest->sketcher, entry->centroid,
-				   entry->scale, entry->norm_squared, entry->extra);
+	centroid->centroid = palloc(s);
+	AnnoyMeanSketch(&split->set, items, count, mean, &centroid->extra, mean + s);
+	centroid->scale = AnnoyQuantiseDirection(s, mean, centroid->centroid);
+	centroid->norm_squared = centroid->scale * centroid->scale *
+		(float) AnnoyQuantisedNorm(s, centroid->centroid);
+	AnnoyStartLeaf(page, &inserter->forest->sketcher, centroid->centroid,
+				   centroid->scale, centroid->norm_squared, centroid->extra);
 	for (int i = 0; i < count; i++)
 		AnnoyAddLeafEntry(page, &inserter->forest->sketcher,
 						  split->sketches + (Size) items[i] * s,
 						  split->unbounded[items[i]],
 						  &split->addresses[items[i]]);
-	return entry;
 }
 
 /*
@@ -331,7 +332,7 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 	int			s = inserter->s;
 	BlockNumber block = split->leaf.link.block;
 	PGAlignedBlock halves[2];	/* that stays, that moves */
-	AnnoyDirectoryEntry entries[2];
+	AnnoyCentroid centroids[2];
 	Buffer		new_buffer;
 	Buffer		directory;
 	Buffer		leaf = InvalidBuffer;
@@ -340,15 +341,15 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 	for (int i = 0; i < 2; i++)
 	{
 		AnnoyInitPage((Page) halves[i].data, ANNOY_PAGE_LEAF, split->tree);
-		entries[i] = fill_leaf(inserter, split, (Page) halves[i].data,
-							   i == 0 ? split->stays : 1 - split->stays);
+		fill_leaf(inserter, split, (Page) halves[i].data,
+				  i == 0 ? split->stays : 1 - split->stays, &centroids[i]);
 	}
 
 	new_buffer = AnnoyExtendLocked(index);
 	directory = lock_directory(inserter, &split->leaf, &place);
 	if (BufferIsValid(directory) &&
 		AnnoyPageGetDirectoryHeader(BufferGetPage(directory))->count <
-		AnnoyDirectoryCapacity(s))
+		AnnoyGetDirectoryCapacity(BufferGetPage(directory), s))
 		leaf = AnnoyLockUnchanged(inserter, block, ANNOY_PAGE_LEAF, &split->before);
 
 	if (BufferIsValid(leaf))
@@ -368,21 +369,21 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 		memcpy(new_page, halves[1].data, BLCKSZ);
 		AnnoyPageGetLeafHeader(new_page)->version = version;
 		AnnoyPageGetOpaque(new_page)->rightlink = links.rightlink;
-		entries[1]->leaf.block = BufferGetBlockNumber(new_buffer);
-		entries[1]->leaf.version = version;
+		centroids[1].link.block = BufferGetBlockNumber(new_buffer);
+		centroids[1].link.version = version;
 
 		memcpy(page, halves[0].data, BLCKSZ);
 		AnnoyPageGetLeafHeader(page)->version = version + 1;
 		AnnoyPageGetLeafHeader(page)->sparse = sparse;
 		AnnoyPageGetOpaque(page)->rightlink = BufferGetBlockNumber(new_buffer);
 		AnnoyPageGetOpaque(page)->chainlink = links.chainlink;
-		entries[0]->leaf.block = block;
-		entries[0]->leaf.version = version + 1;
+		centroids[0].link.block = block;
+		centroids[0].link.version = version + 1;
 
-		memcpy(AnnoyPageGetDirectoryEntry(above, s, place), entries[0],
-			   AnnoyDirectoryEntrySize(s));
-		memcpy(AnnoyPageGetDirectoryEntry(above, s, count), entries[1],
-			   AnnoyDirectoryEntrySize(s));
+		AnnoySetDirectoryEntry(above, &inserter->forest->sketcher, place,
+							   &centroids[0], split->scratch);
+		AnnoySetDirectoryEntry(above, &inserter->forest->sketcher, count,
+							   &centroids[1], split->scratch);
 		AnnoySetDirectoryCount(above, s, count + 1);
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(leaf);
@@ -400,10 +401,12 @@ directory_has_room(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf)
 {
 	Buffer		buffer = AnnoyReadPage(inserter->index, leaf->directory,
 									   ANNOY_PAGE_DIRECTORY, BUFFER_LOCK_SHARE);
-	int			count = AnnoyPageGetDirectoryHeader(BufferGetPage(buffer))->count;
+	Page		page = BufferGetPage(buffer);
+	bool		room = AnnoyPageGetDirectoryHeader(page)->count <
+		AnnoyGetDirectoryCapacity(page, inserter->s);
 
 	UnlockReleaseBuffer(buffer);
-	return count < AnnoyDirectoryCapacity(inserter->s);
+	return room;
 }
 
 void

@@ -147,11 +147,18 @@ StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
 
 /*
  * Directory page: AnnoyDirectoryHeader, then "count" entries, one for each
- * leaf of a small subtree.
+ * leaf of a small subtree.  It has one of two forms (directory.c):
  *
+ *	CENTROIDS: each leaf's centroid as it is
  *	+----------------------+---------------------------------------------+
  *	| version count parent | link scale norm_squared extra | centroid[s] | ...
  *	+----------------------+---------------------------------------------+
+ *
+ *	CODES: a bit for each dimension, relative to a reference of them all
+ *	+----------------------+-----------------------+-----------------------+
+ *	| version count parent | scale norm_squared    | link f1 f2 extra      |
+ *	|                      | centroid[s]           | code[s / 8]           | ...
+ *	+----------------------+-----------------------+-----------------------+
  *
  * The parent is where the link to this directory is: a side of a node, or the
  * root's slot (block invalid).  Nodes never move, so it changes only when the
@@ -164,42 +171,86 @@ typedef struct AnnoyParent
 	uint16		side;			/* 0: margin <= 0, 1: margin > 0 */
 } AnnoyParent;
 
+/* On disk: do not renumber. */
+typedef enum AnnoyDirectoryForm
+{
+	ANNOY_DIRECTORY_CENTROIDS = 0,
+	ANNOY_DIRECTORY_CODES = 1
+} AnnoyDirectoryForm;
+
 typedef struct AnnoyDirectoryHeader
 {
 	uint32		version;
 	uint16		count;
-	uint16		unused;
+	uint16		form;			/* AnnoyDirectoryForm */
 	AnnoyParent parent;
 } AnnoyDirectoryHeader;
 
 StaticAssertDecl(sizeof(AnnoyDirectoryHeader) == 16,
 				 "on-disk header has a fixed size");
 
+/* What codes are relative to: about the mean of the centroids. */
+typedef struct AnnoyDirectoryReferenceData
+{
+	float4		scale;
+	float4		norm_squared;	/* of the dequantised centroid */
+	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */
+} AnnoyDirectoryReferenceData;
+
+typedef AnnoyDirectoryReferenceData *AnnoyDirectoryReference;
+
+StaticAssertDecl(offsetof(AnnoyDirectoryReferenceData, centroid) == 8,
+				 "on-disk reference has a fixed size");
+
 typedef struct AnnoyDirectoryEntryData
 {
 	AnnoyLink	leaf;
-	float4		scale;			/* of the centroid */
-	float4		norm_squared;	/* of the dequantised centroid, without extra */
+	float4		scale;			/* of the centroid; CODES: f1 */
+	float4		norm_squared;	/* of the dequantised centroid, without extra;
+								 * CODES: f2 */
 	float4		extra;
-	int8		centroid[FLEXIBLE_ARRAY_MEMBER];	/* s */
+	union
+	{
+		int8		centroid[1];	/* s */
+		uint8		code[1];	/* s / 8, see AnnoyEncodeCentroid */
+	}			data;
 } AnnoyDirectoryEntryData;
 
 typedef AnnoyDirectoryEntryData *AnnoyDirectoryEntry;
 
-StaticAssertDecl(offsetof(AnnoyDirectoryEntryData, centroid) == 20,
+StaticAssertDecl(offsetof(AnnoyDirectoryEntryData, data) == 20,
 				 "on-disk directory entry has a fixed size");
 
-#define AnnoyDirectoryEntrySize(s) \
-	(offsetof(AnnoyDirectoryEntryData, centroid) + (s))
-#define AnnoyDirectoryCapacity(s) \
-	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyDirectoryHeader)) / \
-			AnnoyDirectoryEntrySize(s)))
+#define AnnoyDirectoryReferenceSize(form, s) \
+	((form) == ANNOY_DIRECTORY_CODES ? \
+	 offsetof(AnnoyDirectoryReferenceData, centroid) + (s) : 0)
+#define AnnoyDirectoryEntrySize(form, s) \
+	(offsetof(AnnoyDirectoryEntryData, data) + \
+	 ((form) == ANNOY_DIRECTORY_CODES ? \
+	  TYPEALIGN(sizeof(float4), (s) / 8) : (Size) (s)))
+#define AnnoyDirectoryCapacity(form, s) \
+	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyDirectoryHeader) - \
+			 AnnoyDirectoryReferenceSize(form, s)) / \
+			AnnoyDirectoryEntrySize(form, s)))
+/* more than there are in any directory */
+#define ANNOY_MAX_DIRECTORY_ENTRIES \
+	AnnoyDirectoryCapacity(ANNOY_DIRECTORY_CENTROIDS, 0)
 #define AnnoyPageGetDirectoryHeader(page) \
 	((AnnoyDirectoryHeader *) PageGetContents(page))
-#define AnnoyPageGetDirectoryEntry(page, s, i) \
-	((AnnoyDirectoryEntry) (PageGetContents(page) + \
-							sizeof(AnnoyDirectoryHeader) + \
-							(Size) (i) * AnnoyDirectoryEntrySize(s)))
+#define AnnoyPageGetDirectoryReference(page) \
+	((AnnoyDirectoryReference) \
+	 (PageGetContents(page) + sizeof(AnnoyDirectoryHeader)))
+
+static inline AnnoyDirectoryEntry
+AnnoyPageGetDirectoryEntry(Page page, int s, int i)
+{
+	int			form = AnnoyPageGetDirectoryHeader(page)->form;
+
+	return (AnnoyDirectoryEntry)
+		(PageGetContents(page) + sizeof(AnnoyDirectoryHeader) +
+		 AnnoyDirectoryReferenceSize(form, s) +
+		 (Size) i * AnnoyDirectoryEntrySize(form, s));
+}
 
 /*
  * Leaf page: AnnoyLeafHeaderData with the centroid, then blocks of 16 entries.

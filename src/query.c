@@ -190,6 +190,17 @@ quantised_norm(float scale, int64_t squares)
 	return (float) ((double) scale * (double) scale * (double) squares);
 }
 
+static int32_t
+sum_elements(int s, const int16_t *quantised)
+{
+	int32_t		sum = 0;
+	int			i;
+
+	for (i = 0; i < s; i++)
+		sum += quantised[i];
+	return sum;
+}
+
 /*
  * Quantises the sketch and puts in its place what that means, so that walks,
  * centroids and table all speak of the same point: the estimate's parts fit
@@ -206,6 +217,7 @@ quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher)
 	query->scale = AnnoyQuantiseSketchSquares(s, query->sketch,
 											  query->quantised, &squares);
 	query->norm_squared = quantised_norm(query->scale, squares);
+	query->quantised_sum = sum_elements(s, query->quantised);
 	error = annoy_kernels.requantise(s, query->quantised, query->scale,
 									 query->sketch);
 
@@ -318,22 +330,52 @@ outsized_distance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 float
-AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-					  const int8_t *centroid, float scale, float norm_squared,
-					  float extra)
+AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
+					   float norm_squared, float extra)
 {
-	double		product;
 	double		distance;
 
-	if (extra < 0.0f && query->rank.linear)
-		return outsized_distance(sketcher, query, centroid, scale, extra);
 	/* an item goes to its own kind, even if the only leaf is far from it */
 	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
 		return FLT_MAX;
 
-	product = query_product(sketcher, query, centroid, scale);
-	distance = (double) query->norm_squared - 2.0 * product +
+	distance = (double) query->norm_squared -
+		2.0 * ((double) scale * (double) query->scale * (double) product) +
 		(double) norm_squared +
+		((double) query->extra - (double) extra) *
+		((double) query->extra - (double) extra);
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
+
+float
+AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
+					  const int8_t *centroid, float scale, float norm_squared,
+					  float extra)
+{
+	int32_t		product;
+
+	if (extra < 0.0f && query->rank.linear)
+		return outsized_distance(sketcher, query, centroid, scale, extra);
+	product = annoy_kernels.dot_quantised(sketcher->sketch_dimensions, centroid,
+										  query->quantised);
+	return AnnoyDistanceOfProduct(query, product, scale, norm_squared, extra);
+}
+
+float
+AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
+					float f1, float f2, float extra)
+{
+	double		product;
+	double		distance;
+
+	/* an outsized item goes to its own kind, of which there are no codes */
+	if (query->extra < 0.0f && !query->rank.linear)
+		return FLT_MAX;
+
+	/* <signs, q>: what is selected less what is not */
+	product = (double) query->scale *
+		(2.0 * (double) selected - (double) query->quantised_sum);
+	distance = (double) base + (double) f2 - (double) f1 * product +
 		((double) query->extra - (double) extra) *
 		((double) query->extra - (double) extra);
 	return distance > 0.0 ? (float) distance : 0.0f;
@@ -368,6 +410,7 @@ AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 	query->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
 											  sketch, quantised, &squares);
 	query->norm_squared = quantised_norm(query->scale, squares);
+	query->quantised_sum = sum_elements(sketcher->sketch_dimensions, quantised);
 }
 
 static bool

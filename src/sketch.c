@@ -661,3 +661,14 @@ AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 	else
 		*f2 += sums[0];
 }
+
+void
+AnnoyEncodeCentroid(int s, const float *sketch, const int8_t *reference,
+					float scale, uint8_t *code, float *f1, float *f2)
+{
+	float		sums[3];		/* |o - c|^2, <signs, o - c>, <signs, c> */
+
+	annoy_kernels.encode(s, sketch, reference, scale, code, sums);
+	*f1 = sums[0] > 0.0f ? 2.0f * (sums[0] / sums[1]) : 0.0f;
+	*f2 = *f1 * sums[2] + sums[0];
+}

@@ -196,6 +196,16 @@ extern void AnnoyEncodeItem(const AnnoySketcher *sketcher, const float *sketch,
 							float scale, uint8_t *code, float *f1, float *f2);
 
 /*
+ * The same of a leaf's centroid (sketch: float[s]) relative to a directory's
+ * reference, for all metrics in the space of hyperplanes: with base = |q - c|^2
+ * of the reference c, base + f2 - f1 <signs, q> estimates the squared distance
+ * of q and the centroid, without their extra coordinates.
+ */
+extern void AnnoyEncodeCentroid(int s, const float *sketch,
+								const int8_t *reference, float scale,
+								uint8_t *code, float *f1, float *f2);
+
+/*
  * A query, ready for hyperplanes, centroids and codes.  All of them see the
  * same centred sketch, that of its quantised form.  For inner products the
  * vector is first scaled to norm M, which changes no order and brings it among
@@ -208,6 +218,7 @@ typedef struct AnnoyQuery
 	float	   *sketch;			/* float[s]: scale * quantised[] */
 	int16_t    *quantised;		/* int16[s] */
 	float		scale;			/* of quantised */
+	int32_t		quantised_sum;	/* of all its elements */
 	float		norm_squared;	/* of the sketch */
 	float		extra;			/* further coordinate: an item's; else 0 */
 	float		rounding;		/* what quantising may have changed, in units
@@ -261,6 +272,24 @@ extern float AnnoyCentroidDistance(const AnnoySketcher *sketcher,
 								   const AnnoyQuery *query,
 								   const int8_t *centroid, float scale,
 								   float norm_squared, float extra);
+
+/*
+ * The same from the product of the quantised query and the centroid, for those
+ * who compute many at once; not for outsized leaves (extra < 0) of an inner
+ * product's query.
+ */
+extern float AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product,
+									float scale, float norm_squared,
+									float extra);
+
+/*
+ * An estimate of the same from a code of AnnoyEncodeCentroid.  base: the
+ * distance to its reference, with extra = query->extra.  selected: the sum of
+ * those elements of query->quantised whose bits are set.
+ */
+extern float AnnoyDistanceOfCode(const AnnoyQuery *query, float base,
+								 int32_t selected, float f1, float f2,
+								 float extra);
 
 /*
  * Margin of the query to a hyperplane: scale * <normal, q> + extra_weight *

@@ -20,12 +20,44 @@
 
 #define INITIAL_QUEUE 256
 
+/*
+ * How many times as many leaves are known as taken.  The more the better the
+ * order is; what that costs depends on how many leaves a directory lists.
+ */
+#define LEAVES_AHEAD 8
+#define LEAVES_AHEAD_OF_MANY 16 /* from MANY_ENTRIES on */
+#define MANY_ENTRIES 40
+#define LEAVES_AHEAD_OF_CODES 32
+
+/* Leaves that an item is compared with before it belongs to one. */
+#define ASSIGNMENT_LEAVES 128
+#define ASSIGNMENT_LEAVES_OF_MANY 256
+
+static int
+choose_ahead(const AnnoySketcher *sketcher)
+{
+	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
+
+	if (form == ANNOY_DIRECTORY_CODES)
+		return LEAVES_AHEAD_OF_CODES;
+	return AnnoyDirectoryCapacity(form, sketcher->sketch_dimensions) >=
+		MANY_ENTRIES ? LEAVES_AHEAD_OF_MANY : LEAVES_AHEAD;
+}
+
+int
+AnnoyCountAssignmentLeaves(const AnnoySketcher *sketcher)
+{
+	return choose_ahead(sketcher) == LEAVES_AHEAD_OF_MANY ?
+		ASSIGNMENT_LEAVES_OF_MANY : ASSIGNMENT_LEAVES;
+}
+
 void
 AnnoyInitWalk(AnnoyWalk *walk, Relation index, const AnnoyForest *forest)
 {
 	walk->index = index;
 	walk->forest = forest;
 	walk->use_copies = false;
+	walk->ahead = choose_ahead(&forest->sketcher);
 	AnnoyNode_init(&walk->nodes, INITIAL_QUEUE);
 	AnnoyLeaf_init(&walk->leaves, INITIAL_QUEUE);
 }
@@ -159,21 +191,17 @@ list_leaves(AnnoyWalk *walk, Page page, BlockNumber block)
 {
 	const AnnoySketcher *sketcher = &walk->forest->sketcher;
 	int			s = sketcher->sketch_dimensions;
-	int			count = AnnoyPageGetDirectoryHeader(page)->count;
+	int			count = AnnoyCountDirectory(walk->index, block, page, s);
+	float		distances[ANNOY_MAX_DIRECTORY_ENTRIES];
 
-	if (count > AnnoyDirectoryCapacity(s))
-		AnnoyReportCorruption(walk->index, block, "too many directory entries");
+	AnnoyRankDirectory(page, sketcher, walk->query, distances);
 	AnnoyLeaf_reserve(&walk->leaves, count);
 	for (int i = 0; i < count; i++)
 	{
-		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
 		AnnoyLeafCandidate leaf;
 
-		leaf.distance = AnnoyCentroidDistance(sketcher, walk->query,
-											  entry->centroid, entry->scale,
-											  entry->norm_squared,
-											  entry->extra);
-		leaf.link = entry->leaf;
+		leaf.distance = distances[i];
+		leaf.link = AnnoyPageGetDirectoryEntry(page, s, i)->leaf;
 		leaf.directory = block;
 		AnnoyLeaf_push(&walk->leaves, leaf);
 	}
@@ -255,7 +283,7 @@ AnnoyChooseLeaf(AnnoyWalk *walk, const AnnoyQuery *item, int tree)
 {
 	AnnoyStartTreeWalk(walk, item, tree);
 	while (walk->nodes.count > 0 &&
-		   (walk->leaves_known < ANNOY_ASSIGNMENT_LEAVES ||
+		   (walk->leaves_known < AnnoyCountAssignmentLeaves(&walk->forest->sketcher) ||
 			walk->directories < ANNOY_ASSIGNMENT_DIRECTORIES))
 		AnnoyExploreLeaves(walk, walk->leaves_known + 1);
 	if (walk->leaves.count == 0)
@@ -267,7 +295,7 @@ AnnoyChooseLeaf(AnnoyWalk *walk, const AnnoyQuery *item, int tree)
 bool
 AnnoyTakeLeaf(AnnoyWalk *walk, AnnoyLeafCandidate *leaf)
 {
-	AnnoyExploreLeaves(walk, ANNOY_LEAVES_AHEAD * (walk->leaves_taken + 1));
+	AnnoyExploreLeaves(walk, walk->ahead * (walk->leaves_taken + 1));
 	/* a directory may be empty */
 	while (walk->leaves.count == 0 && walk->nodes.count > 0)
 		AnnoyExploreLeaves(walk, walk->leaves_known + 1);

@@ -8,6 +8,7 @@
 #ifndef ANNOY_TREE_H
 #define ANNOY_TREE_H
 
+#include "directory.h"
 #include "meta.h"
 
 /* A subtree that has not been entered yet. */
@@ -38,8 +39,8 @@ typedef struct AnnoyLeafCandidate
 /*
  * The two queues of a search: subtrees by the sum of squared margins crossed
  * (best bin first: Beis & Lowe, CVPR 1997), leaves by the distance of their
- * centroids.  Directories are opened until ANNOY_LEAVES_AHEAD times as many
- * leaves are known as were taken.
+ * centroids.  Directories are opened until "ahead" times as many leaves are
+ * known as were taken.
  */
 typedef struct AnnoyWalk
 {
@@ -48,6 +49,7 @@ typedef struct AnnoyWalk
 	const AnnoyQuery *query;
 	bool		use_copies;		/* of inner pages and directories; for searches:
 								 * who means to change a page has to see it */
+	int			ahead;
 	AnnoyNodeQueue nodes;
 	AnnoyLeafQueue leaves;
 	int64		leaves_known;
@@ -56,8 +58,6 @@ typedef struct AnnoyWalk
 	int64		hyperplanes;	/* margins computed */
 	int64		pages_read;		/* inner and directory pages; not copies */
 } AnnoyWalk;
-
-#define ANNOY_LEAVES_AHEAD 8
 
 /* Allocates the queues in the current memory context. */
 extern void AnnoyInitWalk(AnnoyWalk *walk, Relation index,
@@ -81,7 +81,7 @@ extern bool AnnoyTakeLeaf(AnnoyWalk *walk, AnnoyLeafCandidate *leaf);
  * An item belongs into the leaf with the nearest centroid among those of so
  * many leaves, and of so many directories, as a walk of the tree finds first.
  */
-#define ANNOY_ASSIGNMENT_LEAVES 32
+extern int	AnnoyCountAssignmentLeaves(const AnnoySketcher *sketcher);
 #define ANNOY_ASSIGNMENT_DIRECTORIES 3
 
 /* The leaf of one tree into which an item belongs. */

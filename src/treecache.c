@@ -23,8 +23,8 @@
 
 #include "tree.h"
 
-/* At most so many copies, which take 2 MB; a power of two. */
-#define COPIES 256
+/* At most so many copies, which take 4 MB; a power of two. */
+#define COPIES 512
 
 /* Spreads blocks, which lie at even distances, over the slots. */
 #define HASH_FACTOR 0x9E3779B97F4A7C15

@@ -33,11 +33,6 @@ extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
 /* Unlocks a page that was added but not used in the end. */
 extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 
-/* Number of entries of a directory page, after a check. */
-extern int	AnnoyCountDirectory(AnnoyTreeInserter *inserter, Page page,
-							BlockNumber block);
-extern void AnnoySetDirectoryCount(Page page, int sketch_dimensions, int count);
-
 /*
  * Makes room where a leaf is full: cleans, chains or splits it, or splits its
  * directory first.  The caller looks for the item's leaf again in any case.
@@ -46,9 +41,10 @@ extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
 					  const AnnoyLeafCandidate *leaf);
 
 /*
- * Splits a full directory: the left half stays, the right half goes to a new
- * page, and a new node above both replaces the link.  If something has changed
- * meanwhile nothing happens, and the caller tries again.
+ * Makes room in a full directory, if it still is.  One that takes more entries
+ * in another form gets that.  Else the left half stays, the right half goes to
+ * a new page, and a new node above both replaces the link.  If something has
+ * changed meanwhile nothing happens, and the caller tries again.
  */
 extern void AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree,
 							BlockNumber block);

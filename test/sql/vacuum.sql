@@ -133,7 +133,7 @@ CREATE INDEX t_cosine ON t USING annoy (e);
 CREATE INDEX t_ip ON t USING annoy (e vector_ip_ops);
 CREATE FUNCTION recalls() RETURNS TABLE (operator text, at_least text)
 	LANGUAGE sql AS $$
-	SELECT operator, CASE WHEN r >= 0.8 THEN '0.8' ELSE r::text END
+	SELECT operator, CASE WHEN r >= 0.75 THEN '0.75' ELSE r::text END
 	FROM unnest('{<->,<=>,<#>}'::text[]) AS operator,
 		recall(format('SELECT id, e %1$s $q AS d FROM t ORDER BY e %1$s $q LIMIT 10', operator), (SELECT q FROM queries)) AS r
 	ORDER BY operator

@@ -17,13 +17,14 @@ my $special = $page_size - 16;
 my ($meta, $centre, $roots, $item, $inner, $directory, $leaf, $tail) = 1 .. 8;
 my $nowhere = 0xFFFFFFFF;
 
-# Vectors of 700 dimensions: two and a part fit on an item page, 64 on a leaf,
-# 11 leaves in a directory.
-my $dimensions = 700;
-my $s = 704;
+# Vectors of 1,500 dimensions: one and a part fit on an item page, 32 on a leaf,
+# 31 leaves in a directory, which has codes of them.
+my $dimensions = 1500;
+my $s = 1504;
 my $leaf_entries = $content + 24 + $s;
-my $directory_entries = $content + 16;
-my $directory_entry = 20 + $s;
+my $directory_reference = $content + 16;
+my $directory_entries = $directory_reference + 8 + $s;
+my $directory_entry = 20 + $s / 8;
 my $nodes = $content + 8;
 my $block_size = 2 * $s + 16 * 14;
 
@@ -37,8 +38,8 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION annoy');
 $node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
 $node->safe_psql('postgres', qq{
-	CREATE TABLE source AS SELECT i AS id, CASE WHEN i <= 800 THEN even_vector($dimensions, CASE WHEN i % 4 = 0 THEN 0 ELSE i END) END AS e
-		FROM generate_series(1, 2000) AS i});
+	CREATE TABLE source AS SELECT i AS id, CASE WHEN i <= 1200 THEN even_vector($dimensions, CASE WHEN i % 4 = 0 THEN 0 ELSE i END) END AS e
+		FROM generate_series(1, 2400) AS i});
 
 # ---------------------------------------------------------------------------
 # Reading and damaging an index
@@ -300,6 +301,26 @@ my @damages = (
 		}
 	},
 	{
+		name => 'directory_form',
+		what => qr/directory of an unknown form/,
+		how => sub { put(one($directory), $content + 6, 'S', 2); }
+	},
+	{
+		name => 'directory_other_form',
+		what => qr/too many directory entries|directory/,
+		how => sub { put(one($directory), $content + 6, 'S', 0); }
+	},
+	{
+		name => 'reference_scale',
+		what => qr/reference out of range/,
+		how => sub { put(one($directory), $directory_reference, 'L', 0x7f800000); }
+	},
+	{
+		name => 'reference_centroid',
+		what => qr/reference out of range/,
+		how => sub { my $b = one($directory); put($b, $directory_reference + 8, 'c', get($b, $directory_reference + 8, 'c') > 0 ? -1 : 90); }
+	},
+	{
 		name => 'directory_parent',
 		what => qr/names another parent/,
 		how => sub { my $b = one($directory, sub { get($_[0], $content + 8, 'L') != $nowhere }); put($b, $content + 14, 'S', 1 - get($b, $content + 14, 'S')); }
@@ -471,7 +492,7 @@ foreach my $table ('whole', map { $_->{name} } @damages)
 		INSERT INTO $table SELECT * FROM source WHERE id % 2 = 0;
 		CREATE INDEX ${table}_index ON $table USING annoy (e vector_l2_ops) WITH (n_trees = 2);
 		INSERT INTO $table SELECT * FROM source WHERE id % 2 = 1;
-		INSERT INTO $table SELECT * FROM source WHERE id % 4 = 0 AND id <= 800;});
+		INSERT INTO $table SELECT * FROM source WHERE id % 4 = 0 AND id <= 1200;});
 	$file{$table} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");
 }
 is(check('whole', 1), '', 'an intact index');

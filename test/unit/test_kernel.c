@@ -222,6 +222,288 @@ test_dot_quantised(void)
 	}
 }
 
+/*
+ * Rows begin stride bytes apart at an odd address, and the last one ends with
+ * the allocation.  Nothing is written beyond out[count - 1].
+ */
+static void
+check_dot_quantised_many(int n, int count, size_t stride, int extreme)
+{
+	const int32_t untouched = INT32_MIN;
+	size_t		size = count > 0 ? (size_t) (count - 1) * stride + (size_t) n : 0;
+	int8_t	   *memory = allocate(size + 1);
+	int8_t	   *vectors = memory + 1;
+	int16_t    *b = allocate(sizeof(int16_t) * (size_t) n);
+	int32_t    *out = allocate(sizeof(int32_t) * (size_t) (count + 1));
+	size_t		at;
+	int			i;
+	int			k;
+	int			s;
+
+	for (at = 0; at < size; at++)
+	{
+		vectors[at] = (int8_t) ((int) AnnoyRandomBelow(&random_state, 255) - 127);
+		if (extreme)
+			vectors[at] = extreme > 0 ? 127 : -127;
+	}
+	for (i = 0; i < n; i++)
+	{
+		b[i] = (int16_t) ((int) AnnoyRandomBelow(&random_state, 2 * 8191 + 1) - 8191);
+		if (extreme)
+			b[i] = 8191;
+	}
+
+	for (s = 0; s < set_count; s++)
+	{
+		for (k = 0; k <= count; k++)
+			out[k] = untouched;
+		sets[s].dot_quantised_many(n, count, vectors, stride, b, out);
+
+		for (k = 0; k < count; k++)
+		{
+			int64_t		wanted = 0;
+
+			for (i = 0; i < n; i++)
+				wanted += vectors[(size_t) k * stride + (size_t) i] * b[i];
+			CHECK_THAT(out[k] == wanted,
+					   "%s: quantised product %d of %d of %d: got %ld, wanted %ld",
+					   sets[s].name, k, count, n, (long) out[k], (long) wanted);
+		}
+		CHECK_THAT(out[count] == untouched, "%s: quantised products of %d rows",
+				   sets[s].name, count);
+	}
+	free(memory);
+	free(b);
+	free(out);
+}
+
+static void
+test_dot_quantised_many(void)
+{
+	int			n;
+	int			count;
+
+	for (n = 16; n <= 1536; n += 16)
+	{
+		for (count = 0; count <= 9; count++)
+		{
+			size_t		gap = AnnoyRandomBelow(&random_state, 70);
+
+			check_dot_quantised_many(n, count, (size_t) n + gap, 0);
+		}
+		check_dot_quantised_many(n, 9, (size_t) n, 0);
+		check_dot_quantised_many(n, 9, (size_t) n, 1);
+		check_dot_quantised_many(n, 9, (size_t) n, -1);
+		/* all rows are the same one */
+		check_dot_quantised_many(n, 5, 0, 0);
+	}
+	check_dot_quantised_many(112, 60, 131, 0);
+}
+
+/* What is in the codes and the elements of check_sum_selected. */
+typedef enum Selection
+{
+	SELECT_RANDOM,
+	SELECT_ALL_HIGHEST,			/* all bits set, all elements 8191 */
+	SELECT_ALL_LOWEST,			/* all bits set, all elements -8191 */
+	SELECT_ALL_LOW_BYTES,		/* all bits set, all elements -1, whose lower
+								 * byte is 255 */
+	SELECT_NONE,
+	SELECT_EXTREME				/* random bits, elements 8191 and -8191 */
+} Selection;
+
+static void
+fill_codes(size_t size, uint8_t *codes, Selection selection)
+{
+	size_t		at;
+
+	for (at = 0; at < size; at++)
+	{
+		codes[at] = (uint8_t) AnnoyNextRandom(&random_state);
+		if (selection == SELECT_ALL_HIGHEST || selection == SELECT_ALL_LOWEST ||
+			selection == SELECT_ALL_LOW_BYTES)
+			codes[at] = 0xFF;
+		if (selection == SELECT_NONE)
+			codes[at] = 0;
+	}
+}
+
+static void
+fill_elements(int n, int16_t *b, Selection selection)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		b[i] = (int16_t) ((int) AnnoyRandomBelow(&random_state, 2 * 8191 + 1) - 8191);
+		if (selection == SELECT_ALL_HIGHEST)
+			b[i] = 8191;
+		if (selection == SELECT_ALL_LOWEST)
+			b[i] = -8191;
+		if (selection == SELECT_ALL_LOW_BYTES)
+			b[i] = -1;
+		if (selection == SELECT_EXTREME)
+			b[i] = b[i] < 0 ? -8191 : 8191;
+	}
+}
+
+static int64_t
+define_sum_selected(int n, const uint8_t *code, const int16_t *b)
+{
+	int64_t		sum = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (code[i / 8] >> (i % 8) & 1)
+			sum += b[i];
+	return sum;
+}
+
+/* Of one code. */
+static int32_t
+sum_selected(int set, int n, const uint8_t *code, const int16_t *b)
+{
+	int32_t		sum;
+
+	sets[set].sum_selected_many(n, 1, code, (size_t) n / 8, b, &sum);
+	return sum;
+}
+
+static void
+check_sum_selected(int n, Selection selection)
+{
+	/* both begin at an odd address or element */
+	uint8_t    *code_memory = allocate((size_t) n / 8 + 1);
+	uint8_t    *code = code_memory + 1;
+	int16_t    *b_memory = allocate(sizeof(int16_t) * (size_t) (n + 1));
+	int16_t    *b = b_memory + 1;
+	int64_t		wanted;
+	int			s;
+
+	fill_codes((size_t) n / 8, code, selection);
+	fill_elements(n, b, selection);
+	wanted = define_sum_selected(n, code, b);
+
+	for (s = 0; s < set_count; s++)
+	{
+		int32_t		got = sum_selected(s, n, code, b);
+
+		CHECK_THAT(got == wanted, "%s: selected sum of %d: got %ld, wanted %ld",
+				   sets[s].name, n, (long) got, (long) wanted);
+	}
+	free(code_memory);
+	free(b_memory);
+}
+
+/* No bit selects another element than its own. */
+static void
+check_every_bit(int n)
+{
+	uint8_t    *code = allocate((size_t) n / 8);
+	int16_t    *b = allocate(sizeof(int16_t) * (size_t) n);
+	int			i;
+	int			s;
+
+	for (i = 0; i < n; i++)
+		b[i] = (int16_t) (i + 1);
+	for (i = 0; i < n; i++)
+	{
+		code[i / 8] = (uint8_t) (1 << i % 8);
+		for (s = 0; s < set_count; s++)
+			CHECK_THAT(sum_selected(s, n, code, b) == i + 1,
+					   "%s: bit %d of %d", sets[s].name, i, n);
+		code[i / 8] = 0;
+	}
+	free(code);
+	free(b);
+}
+
+static void
+test_sum_selected(void)
+{
+	int			n;
+
+	for (n = 16; n <= 1536; n += 16)
+	{
+		check_sum_selected(n, SELECT_RANDOM);
+		check_sum_selected(n, SELECT_ALL_HIGHEST);
+		check_sum_selected(n, SELECT_ALL_LOWEST);
+		check_sum_selected(n, SELECT_ALL_LOW_BYTES);
+		check_sum_selected(n, SELECT_NONE);
+		check_sum_selected(n, SELECT_EXTREME);
+		check_every_bit(n);
+	}
+}
+
+/* The same as check_dot_quantised_many checks, of codes; b at an odd element. */
+static void
+check_sum_selected_many(int n, int count, size_t stride, Selection selection)
+{
+	const int32_t untouched = INT32_MIN;
+	size_t		size = count > 0 ? (size_t) (count - 1) * stride + (size_t) n / 8 : 0;
+	uint8_t    *memory = allocate(size + 1);
+	uint8_t    *codes = memory + 1;
+	int16_t    *b_memory = allocate(sizeof(int16_t) * (size_t) (n + 1));
+	int16_t    *b = b_memory + 1;
+	int32_t    *out = allocate(sizeof(int32_t) * (size_t) (count + 1));
+	int			k;
+	int			s;
+
+	fill_codes(size, codes, selection);
+	fill_elements(n, b, selection);
+
+	for (s = 0; s < set_count; s++)
+	{
+		for (k = 0; k <= count; k++)
+			out[k] = untouched;
+		sets[s].sum_selected_many(n, count, codes, stride, b, out);
+
+		for (k = 0; k < count; k++)
+		{
+			int64_t		wanted = define_sum_selected(n, codes + (size_t) k * stride,
+													 b);
+
+			CHECK_THAT(out[k] == wanted,
+					   "%s: selected sum %d of %d of %d: got %ld, wanted %ld",
+					   sets[s].name, k, count, n, (long) out[k], (long) wanted);
+		}
+		CHECK_THAT(out[count] == untouched, "%s: selected sums of %d codes",
+				   sets[s].name, count);
+	}
+	free(memory);
+	free(b_memory);
+	free(out);
+}
+
+static void
+test_sum_selected_many(void)
+{
+	int			n;
+	int			count;
+
+	for (n = 16; n <= 1536; n += 16)
+	{
+		size_t		size = (size_t) n / 8;
+
+		for (count = 0; count <= 9; count++)
+		{
+			size_t		gap = AnnoyRandomBelow(&random_state, 70);
+
+			check_sum_selected_many(n, count, size + gap, SELECT_RANDOM);
+		}
+		check_sum_selected_many(n, 9, size, SELECT_RANDOM);
+		check_sum_selected_many(n, 9, size, SELECT_ALL_HIGHEST);
+		check_sum_selected_many(n, 9, size, SELECT_ALL_LOWEST);
+		check_sum_selected_many(n, 9, size, SELECT_ALL_LOW_BYTES);
+		check_sum_selected_many(n, 9, size, SELECT_NONE);
+		check_sum_selected_many(n, 9, size, SELECT_EXTREME);
+		/* all codes are the same one */
+		check_sum_selected_many(n, 5, 0, SELECT_RANDOM);
+	}
+	check_sum_selected_many(1536, 22, 212, SELECT_RANDOM);
+	check_sum_selected_many(784, 44, 120, SELECT_RANDOM);
+}
+
 static void
 test_dequantise(void)
 {
@@ -525,6 +807,9 @@ main(void)
 	test_reductions();
 	test_reductions_of_special_values();
 	test_dot_quantised();
+	test_dot_quantised_many();
+	test_sum_selected();
+	test_sum_selected_many();
 	test_dequantise();
 	test_rank_block();
 	test_rank_block_entries();

@@ -34,11 +34,15 @@ RECALL_STEP = 0.0025
 
 
 class Ratio:
-    """A ratio; bound: '>=' or '<=' if it may be larger or smaller."""
+    """A ratio; bound: '>=' or '<=' if it may be larger or smaller.
 
-    def __init__(self, value, bound=''):
+    recall: at which it holds, if that is not the one asked for.
+    """
+
+    def __init__(self, value, bound='', recall=None):
         self.value = value
         self.bound = bound
+        self.recall = recall
 
     def reaches(self, sense, aim):
         if sense == '>=':
@@ -50,16 +54,25 @@ OPPOSITE = {'': '', '>=': '<=', '<=': '>='}
 
 
 def curve_ratio(ours, theirs, recall, name='qps'):
-    """Ratio of two curves at a recall, or None."""
-    mine = results.at_recall(ours, recall, name)
+    """Ratio of two curves at a recall, or None.
+
+    HNSW cannot be asked for less than LIMIT's rows (ef_search = 10), which may
+    give more than that recall: then at the recall that it has there.
+    """
+    wanted = recall
     other = results.at_recall(theirs, recall, name)
+    if other is not None and other.recall is not None:
+        recall = max(recall, other.recall)
+        other = results.at_recall(theirs, recall, name)
+    mine = results.at_recall(ours, recall, name)
     if mine is None or other is None or not other.value:
         return None
     bounds = {mine.bound, OPPOSITE[other.bound]} - {''}
     # Where both are out of the measured range there is nothing to compare.
     if len(bounds) == 2 or (mine.bound and other.bound):
         return None
-    return Ratio(mine.value / other.value, bounds.pop() if bounds else '')
+    return Ratio(mine.value / other.value, bounds.pop() if bounds else '',
+                 recall if recall > wanted else None)
 
 
 def measured_ratio(store, key, name):

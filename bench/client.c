@@ -13,11 +13,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* getopt_long, asprintf */
+#define _GNU_SOURCE				/* getopt_long, asprintf, cpu_set_t */
 
 #include "client.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +53,9 @@ print_usage(void)
 		 "  -r N             timed passes (3)\n"
 		 "  -j N             connections that share the queries of a pass (1)\n"
 		 "  --cold           no warm-up: recall and time are of the same pass\n"
+		 "  --core N         bind the client and the server's processes for it to this\n"
+		 "                   core, so that times do not depend on where they happen to\n"
+		 "                   run; needs root and a server on this machine\n"
 		 "  --exact          sort the whole table instead of using an index\n"
 		 "  --insert FILE    insert these vectors, float32, instead of querying;\n"
 		 "                   -r parts of them, in a transaction each\n"
@@ -188,6 +193,7 @@ parse_options(Options *options, int argc, char **argv)
 	static const struct option long_options[] = {
 		{"exact", no_argument, NULL, 'x'},
 		{"cold", no_argument, NULL, 'C'},
+		{"core", required_argument, NULL, 'O'},
 		{"insert", required_argument, NULL, 'I'},
 		{"tabs", no_argument, NULL, 'T'},
 		{"help", no_argument, NULL, 'h'},
@@ -197,7 +203,7 @@ parse_options(Options *options, int argc, char **argv)
 
 	*options = (Options) {.conninfo = "", .column = "embedding",
 		.id_column = "id", .operator = "<->", .k = 10, .repetitions = 3,
-		.connections = 1};
+		.connections = 1, .core = -1};
 	while ((letter = getopt_long(argc, argv, "d:D:q:g:t:c:i:o:k:n:p:r:j:h",
 								 long_options, NULL)) != -1)
 	{
@@ -248,6 +254,10 @@ parse_options(Options *options, int argc, char **argv)
 			case 'C':
 				options->cold = true;
 				break;
+			case 'O':
+				options->core = strcmp(optarg, "0") == 0 ? 0 :
+					parse_number(optarg, "--core");
+				break;
 			case 'I':
 				options->insert_path = optarg;
 				break;
@@ -290,6 +300,17 @@ measure_queries(const Options *options)
 					 options->truth_path != NULL ? &truth : NULL);
 }
 
+static void
+bind_client(int core)
+{
+	cpu_set_t	cores;
+
+	CPU_ZERO(&cores);
+	CPU_SET(core, &cores);
+	if (sched_setaffinity(0, sizeof(cores), &cores) != 0)
+		die("could not bind the client to core %d: %s", core, strerror(errno));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -302,12 +323,16 @@ main(int argc, char **argv)
 
 		open_target(target, options.connections, options.column,
 					options.id_column);
+		if (options.core >= 0)
+			bind_target(target, options.core);
 		if (asprintf(&target->statement,
 					 "SELECT %s FROM %s ORDER BY %s %s $1 LIMIT %d",
 					 target->column.id, target->column.table,
 					 target->column.name, options.operator, options.k) < 0)
 			die("out of memory");
 	}
+	if (options.core >= 0)
+		bind_client(options.core);
 	if (options.insert_path != NULL)
 		measure_inserts(&options);
 	else

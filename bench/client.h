@@ -41,6 +41,7 @@ typedef struct Options
 	int			pass_queries;	/* of a timed pass; 0: all */
 	int			repetitions;
 	int			connections;	/* per target, at the same time */
+	int			core;			/* that client and server share, or -1 */
 	bool		cold;			/* no warm-up */
 	bool		exact;
 	bool		tabs;			/* for programs instead of people */

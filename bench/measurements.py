@@ -208,13 +208,24 @@ class Bench:
                    '-p', str(CLIENT_PASS_QUERIES)]
         return options + (['-n', str(queries)] if queries else [])
 
+    def one_core(self):
+        """Options that put client and server on one core, if that is allowed.
+
+        Else it is chance where they run, and a wake-up of the other core, for
+        each question and answer, takes up to as long as a short query.
+        """
+        if self.server.private and os.geteuid() == 0:
+            return ['--core', str(os.cpu_count() - 1)]
+        return []
+
     def query(self, name, labels, connections):
         """Queries with all settings of all indexes, which take turns."""
         values = sets.KNOB_VALUES[sets.base_name(name)]
         limit = 2 * self.rows(name)
         arguments = self.client_options(
             name, SECOND_CONNECTION_QUERIES if connections > 1 else 0)
-        arguments += ['-j', str(connections)]
+        arguments += (['-j', str(connections)] if connections > 1
+                      else self.one_core())
         for label in labels:
             knobs = [value for value in values[label]
                      if label != 'annoy' or value <= limit]
@@ -247,7 +258,7 @@ class Bench:
     def query_rows(self, name, label):
         """The settings of measure_rows(), on a table that is there."""
         return self.client(
-            self.client_options(name, ROWS_QUERIES) +
+            self.client_options(name, ROWS_QUERIES) + self.one_core() +
             [self.target(label, self.table(name, label))] +
             sets.knob_settings(label, sets.ROWS_KNOBS[label]))
 

@@ -25,7 +25,7 @@
 #include "dataset.h"
 #include "memory_queue.h"
 
-/* These are src/tree.h's, searchstate.h's, search.c's, scan.c's and meta.c's. */
+/* These are src/tree.c's, searchstate.h's, search.c's, scan.c's and meta.c's. */
 #define LEAVES_AHEAD 8
 #define LEAVES_AHEAD_OF_MANY 16
 #define MANY_ENTRIES 40

@@ -5,11 +5,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* strdup */
+#define _GNU_SOURCE				/* strdup, cpu_set_t */
 
 #include "target.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +106,26 @@ open_target(Target *target, int num_connections, const char *column,
 			die_of_server(target->connections[i]);
 	}
 	find_column(target, column, id_column);
+}
+
+void
+bind_target(const Target *target, int core)
+{
+	cpu_set_t	cores;
+
+	CPU_ZERO(&cores);
+	CPU_SET(core, &cores);
+	for (int i = 0; i < target->num_connections; i++)
+	{
+		PGconn	   *conn = target->connections[i];
+		const char *host = PQhost(conn);
+
+		if (host == NULL || host[0] != '/')
+			die("--core needs a server on this machine, by a Unix socket");
+		if (sched_setaffinity(PQbackendPID(conn), sizeof(cores), &cores) != 0)
+			die("could not bind the server's process %d to core %d: %s",
+				PQbackendPID(conn), core, strerror(errno));
+	}
 }
 
 void

@@ -56,6 +56,12 @@ extern void open_target(Target *target, int num_connections,
 						const char *column, const char *id_column);
 extern void close_target(Target *target);
 
+/*
+ * Binds the server's processes of a target to a core.  For a server on this
+ * machine, with the rights of root.
+ */
+extern void bind_target(const Target *target, int core);
+
 extern void apply_setting(const Target *target, const char *setting);
 extern BlockCounts count_blocks(const Target *target);
 

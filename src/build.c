@@ -8,8 +8,9 @@
  * hash(seed, TID) of all are a sample, and its mean is the centre of the
  * sketch space.  For each tree then
  *
- *	1. all items are split into cells (buildpartition.c, buildcells.c), which
- *	   gives hyperplanes, directories and the cells' centroids;
+ *	1. all items are split into cells (buildpartition.c, buildcells.c,
+ *	   buildrefine.c), which gives hyperplanes, directories and the cells'
+ *	   centroids;
  *	2. each item is assigned to the cell with the nearest centroid that the
  *	   walk finds (buildassign.c);
  *	3. the cells become leaves (buildleaves.c).  For the first tree the items

@@ -33,9 +33,6 @@
 #include "annoycompat.h"
 #include "build.h"
 
-/* What is put in order in memory at the most. */
-#define BATCH_MEMORY ANNOY_CELL_SET_BYTES
-
 /* Items whose values are asked for ahead, and bytes of them. */
 #define ITEMS_AHEAD 4
 #define BYTES_AHEAD 512
@@ -406,7 +403,9 @@ AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch)
 	size = sizeof(BatchOrder) * (kept + sent) + reader->sent_size * sent;
 	if (!reader->by_reference && !AnnoySpoolIsInMemory(reader->kept))
 		size += reader->kept_size * kept;
-	if (size > BATCH_MEMORY)
+	/* no sketches are in memory now */
+	if (size > ANNOY_CELL_SET_BYTES +
+		AnnoyShareMemory(reader->build, ANNOY_SKETCHES_SHARE))
 		sort_batch(reader);
 	else if (kept + sent > 0)
 		order_batch(reader, kept + sent);

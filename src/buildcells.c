@@ -66,6 +66,7 @@ AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
 					 AnnoyCells *cells)
 {
 	const AnnoySketcher *sketcher = &build->forest->sketcher;
+	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
 	int			s = sketcher->sketch_dimensions;
 
 	builder->build = build;
@@ -74,9 +75,7 @@ AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
 	builder->s = s;
 	builder->cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
 	builder->directory_cells =
-		Max(2, (int) (DIRECTORY_FILL *
-					  AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
-											 s)));
+		Max(2, (int) (DIRECTORY_FILL * AnnoyDirectoryCapacity(form, s)));
 	builder->set_items = ANNOY_CELL_SET_BYTES /
 		(sizeof(int16) * s + SET_OVERHEAD);
 	builder->record_size = 0;

@@ -167,6 +167,7 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 					AnnoyParent parent, const AnnoyCentroid *const *entries,
 					int count)
 {
+	const AnnoySketcher *sketcher = &build->forest->sketcher;
 	Buffer		buffer;
 	Page		page;
 	AnnoyChild	child;
@@ -183,7 +184,8 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	AnnoyInitPage(page, ANNOY_PAGE_DIRECTORY, tree);
 	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
 	AnnoyPageGetDirectoryHeader(page)->parent = parent;
-	AnnoyFillDirectory(page, &build->forest->sketcher, entries, count);
+	AnnoyFillDirectory(page, sketcher, AnnoyChooseDirectoryForm(sketcher, 0.0f),
+					   entries, count);
 	MarkBufferDirty(buffer);
 	child.block = BufferGetBlockNumber(buffer);
 	child.version = ANNOY_FIRST_VERSION;
@@ -202,7 +204,6 @@ AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
 	float	   *mean = build->split_scratch;
 
 	AnnoyMeanSketch(set, items, count, mean, &centroid->extra, mean + s);
-	centroid->scale = AnnoyQuantiseDirection(s, mean, centroid->centroid);
-	centroid->norm_squared = centroid->scale * centroid->scale *
-		(float) AnnoyQuantisedNorm(s, centroid->centroid);
+	AnnoyQuantiseCentroid(s, mean, centroid->centroid, &centroid->scale,
+						  &centroid->norm_squared);
 }

@@ -91,11 +91,18 @@ copy_subtree(AnnoyTreeCopy *copy, AnnoyChild *link)
 	int			s = copy->build->forest->sketcher.sketch_dimensions;
 	char	   *source = inner ?
 		(char *) AnnoyPageGetNode(page, s, link->slot) : (char *) page;
-	Size		size = inner ? AnnoyNodeSize(s) : ((PageHeader) page)->pd_lower;
+	Size		size = AnnoyNodeSize(s);
 	char	   *data = NULL;
 	CopiedNode *node;
 	bool		complete;
 
+	if (!inner)
+	{
+		int			count = AnnoyCountDirectory(copy->build->index, link->block,
+												page, s);
+
+		size = (char *) AnnoyPageGetDirectoryEntry(page, s, count) - source;
+	}
 	copy->size += MAXALIGN(size) + sizeof(CopiedNode);
 	if (copy->size <= copy->limit)
 		data = memcpy(palloc(size), source, size);

@@ -20,7 +20,7 @@
  *	trees		From each root every node, directory, leaf and chained page is
  *				reached exactly once.  A directory names its parent, and links
  *				have the versions of their pages.  A leaf has the centroid that
- *				its directory says.  Each of its entries is, to the last bit,
+ *				its directory says, or that whose code it has.  Each of its entries is, to the last bit,
  *				what its item gives when it is encoded anew (checktree.c).
  *				Every live item is in every tree exactly once.
  *	leaks		Every page of the beginning was reached.

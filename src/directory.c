@@ -22,6 +22,15 @@
 /* Codes from so many dimensions of sketches on: see README, "Directories". */
 #define CODES_FROM_DIMENSIONS 384
 
+void
+AnnoyQuantiseCentroid(int sketch_dimensions, const float *mean, int8 *centroid,
+					  float *scale, float *norm_squared)
+{
+	*scale = AnnoyQuantiseDirection(sketch_dimensions, mean, centroid);
+	*norm_squared = *scale * *scale *
+		(float) AnnoyQuantisedNorm(sketch_dimensions, centroid);
+}
+
 /*
  * Codes need rotated sketches, and short bit strings are not.  Outsized vectors
  * (extra < 0) are ranked by more than a squared distance.
@@ -82,18 +91,16 @@ set_reference(Page page, int s, const AnnoyCentroid *const *leaves, int count)
 			mean[j] += leaves[i]->scale * leaves[i]->centroid[j];
 	for (int j = 0; j < s; j++)
 		mean[j] /= (float) Max(count, 1);
-	reference->scale = AnnoyQuantiseDirection(s, mean, reference->centroid);
-	reference->norm_squared = reference->scale * reference->scale *
-		(float) AnnoyQuantisedNorm(s, reference->centroid);
+	AnnoyQuantiseCentroid(s, mean, reference->centroid, &reference->scale,
+						  &reference->norm_squared);
 	pfree(mean);
 }
 
 void
 AnnoyFillDirectory(Page page, const AnnoySketcher *sketcher,
-				   const AnnoyCentroid *const *leaves, int count)
+				   AnnoyDirectoryForm form, const AnnoyCentroid *const *leaves,
+				   int count)
 {
-	AnnoyDirectoryForm form =
-		AnnoyChooseDirectoryForm(sketcher, count > 0 ? leaves[0]->extra : 0.0f);
 	int			s = sketcher->sketch_dimensions;
 	float	   *scratch = palloc(sizeof(float) * s);
 
@@ -215,16 +222,16 @@ rank_centroids(Page page, const AnnoySketcher *sketcher,
 {
 	int			s = sketcher->sketch_dimensions;
 	int			count = AnnoyPageGetDirectoryHeader(page)->count;
+	Size		stride = AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CENTROIDS, s);
 	AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, 0);
 	int32		products[ANNOY_MAX_DIRECTORY_ENTRIES];
 
-	annoy_kernels.dot_quantised_many(s, count, entry->data.centroid,
-									 AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CENTROIDS, s),
+	annoy_kernels.dot_quantised_many(s, count, entry->data.centroid, stride,
 									 query->quantised, products);
 	for (int i = 0; i < count; i++)
 	{
 		entry = AnnoyPageGetDirectoryEntry(page, s, i);
-		distances[i] = entry->extra < 0.0f ?
+		distances[i] = entry->extra < 0.0f && query->rank.linear ?
 			AnnoyCentroidDistance(sketcher, query, entry->data.centroid,
 								  entry->scale, entry->norm_squared,
 								  entry->extra) :
@@ -245,11 +252,11 @@ rank_codes(Page page, const AnnoySketcher *sketcher, const AnnoyQuery *query,
 											 reference->scale,
 											 reference->norm_squared,
 											 query->extra);
+	Size		stride = AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CODES, s);
 	AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, 0);
 	int32		selected[ANNOY_MAX_DIRECTORY_ENTRIES];
 
-	annoy_kernels.sum_selected_many(s, count, entry->data.code,
-									AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CODES, s),
+	annoy_kernels.sum_selected_many(s, count, entry->data.code, stride,
 									query->quantised, selected);
 	for (int i = 0; i < count; i++)
 	{

@@ -21,6 +21,11 @@ typedef struct AnnoyCentroid
 	int8	   *centroid;		/* int8[s] */
 } AnnoyCentroid;
 
+/* Quantises a centroid: int8[s], its scale and squared norm. */
+extern void AnnoyQuantiseCentroid(int sketch_dimensions, const float *mean,
+								  int8 *centroid, float *scale,
+								  float *norm_squared);
+
 /* The form of a directory that is made now, of leaves with such an extra. */
 extern AnnoyDirectoryForm AnnoyChooseDirectoryForm(const AnnoySketcher *sketcher,
 												   float extra);
@@ -34,10 +39,11 @@ extern int	AnnoyCountDirectory(Relation index, BlockNumber block, Page page,
 extern void AnnoySetDirectoryCount(Page page, int sketch_dimensions, int count);
 
 /*
- * Lists leaves, all with the same sign of extra, in an empty directory page:
- * chooses form and reference.
+ * Lists leaves in an empty directory page, which gets that form and, for codes,
+ * a reference.  There may be no more of them than the form has room for.
  */
 extern void AnnoyFillDirectory(Page page, const AnnoySketcher *sketcher,
+							   AnnoyDirectoryForm form,
 							   const AnnoyCentroid *const *leaves, int count);
 
 /*

@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * directorysplit.c
- *	  Splitting a full directory; see treeinsert.c.
+ *	  Making room in a full directory; see treeinsert.c.
+ *
+ * One that takes more entries in another form gets that (directory.c); else it
+ * is split.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +13,6 @@
 #include "access/generic_xlog.h"
 #include "miscadmin.h"
 
-#include "leaf.h"
 #include "random.h"
 #include "split.h"
 #include "treesplit.h"
@@ -25,7 +27,16 @@ typedef struct DirectorySplit
 	const AnnoyCentroid **leaves;	/* [count], those of the left side first */
 	int			left;
 	AnnoyHyperplane plane;
-	PGAlignedBlock halves[2];	/* what will be written */
+	AnnoyDirectoryForm form;	/* of what will be written */
+	PGAlignedBlock halves[2];	/* that */
+
+	/* the pages, locked */
+	Buffer		directory;
+	Buffer		right;
+	Buffer		node_page;		/* new one, or invalid: the node goes to the
+								 * parent's page */
+	Buffer		parent_page;
+	Size		link_offset;	/* of the link to the directory there */
 } DirectorySplit;
 
 /*
@@ -193,7 +204,7 @@ prepare_directory(AnnoyTreeInserter *inserter, const DirectorySplit *split,
 {
 	AnnoyInitPage((Page) page->data, ANNOY_PAGE_DIRECTORY, split->tree);
 	AnnoyFillDirectory((Page) page->data, &inserter->forest->sketcher,
-					   split->leaves + first, count);
+					   split->form, split->leaves + first, count);
 }
 
 /* Puts what was prepared into a page, but for the links of its special area. */
@@ -249,44 +260,38 @@ convert_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
 	UnlockReleaseBuffer(buffer);
 }
 
-/*
- * Writes both halves, the node above them and the link to it by one record.
- * All pages are locked; the node goes to "node_page", if that is valid, else to
- * the parent's.
- */
+/* Writes both halves, the node above them and the link to it by one record. */
 static void
-write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split,
-			 Buffer directory, Buffer right, Buffer node_page,
-			 Buffer parent_page, Size link_offset)
+write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 {
 	GenericXLogState *xlog = GenericXLogStart(inserter->index);
-	Page		above = GenericXLogRegisterBuffer(xlog, parent_page, 0);
+	Page		above = GenericXLogRegisterBuffer(xlog, split->parent_page, 0);
 	Page		node = above;
-	Page		page = GenericXLogRegisterBuffer(xlog, directory, 0);
-	Page		new_page = GenericXLogRegisterBuffer(xlog, right,
+	Page		page = GenericXLogRegisterBuffer(xlog, split->directory, 0);
+	Page		new_page = GenericXLogRegisterBuffer(xlog, split->right,
 													 GENERIC_XLOG_FULL_IMAGE);
-	AnnoyChild *link = (AnnoyChild *) (above + link_offset);
+	AnnoyChild *link = (AnnoyChild *) (above + split->link_offset);
 	uint32		version = AnnoyPageGetDirectoryHeader(page)->version;
 	AnnoyChild	children[2];
 	AnnoyParent parent;
 
-	if (BufferIsValid(node_page))
+	parent.block = BufferGetBlockNumber(split->parent_page);
+	if (BufferIsValid(split->node_page))
 	{
-		node = GenericXLogRegisterBuffer(xlog, node_page,
+		node = GenericXLogRegisterBuffer(xlog, split->node_page,
 										 GENERIC_XLOG_FULL_IMAGE);
 		AnnoyInitPage(node, ANNOY_PAGE_INNER, split->tree);
+		parent.block = BufferGetBlockNumber(split->node_page);
 	}
 	AnnoyInitPage(new_page, ANNOY_PAGE_DIRECTORY, split->tree);
 
 	/* the new page takes the old version and link */
 	children[0].block = split->block;
 	children[0].version = version + 1;
-	children[1].block = BufferGetBlockNumber(right);
+	children[1].block = BufferGetBlockNumber(split->right);
 	children[1].version = version;
 	children[0].slot = children[1].slot = 0;
 	children[0].kind = children[1].kind = ANNOY_PAGE_DIRECTORY;
-	parent.block = BufferGetBlockNumber(BufferIsValid(node_page) ?
-										node_page : parent_page);
 	parent.slot = append_node(node, inserter->s, &split->plane, children);
 	link->block = parent.block;
 	link->version = ANNOY_ANY_VERSION;
@@ -309,49 +314,45 @@ split_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
 	Relation	index = inserter->index;
 	AnnoyParent parent =
 		AnnoyPageGetDirectoryHeader(split->before.data)->parent;
-	Buffer		right = AnnoyExtendLocked(index);
-	Buffer		node_page = InvalidBuffer;
-	Buffer		directory = InvalidBuffer;
-	Buffer		parent_page;
-	Size		link_offset = 0;
 
+	split->right = AnnoyExtendLocked(index);
+	split->node_page = split->directory = InvalidBuffer;
 	if (!parent_has_room(inserter, parent))
-		node_page = AnnoyExtendLocked(index);
-	parent_page = lock_parent(inserter, split->tree, parent, split->block,
-							  &link_offset);
-	if (BufferIsValid(parent_page) &&
-		(BufferIsValid(node_page) ||
-		 AnnoyPageGetInnerHeader(BufferGetPage(parent_page))->count <
+		split->node_page = AnnoyExtendLocked(index);
+	split->parent_page = lock_parent(inserter, split->tree, parent,
+									 split->block, &split->link_offset);
+	if (BufferIsValid(split->parent_page) &&
+		(BufferIsValid(split->node_page) ||
+		 AnnoyPageGetInnerHeader(BufferGetPage(split->parent_page))->count <
 		 AnnoyInnerCapacity(inserter->s)))
-		directory = AnnoyLockUnchanged(inserter, split->block,
-									   ANNOY_PAGE_DIRECTORY, &split->before);
+		split->directory = AnnoyLockUnchanged(inserter, split->block,
+											  ANNOY_PAGE_DIRECTORY,
+											  &split->before);
 
-	if (BufferIsValid(directory))
+	if (BufferIsValid(split->directory))
 	{
-		write_halves(inserter, split, directory, right, node_page, parent_page,
-					 link_offset);
-		UnlockReleaseBuffer(directory);
-		UnlockReleaseBuffer(right);
-		if (BufferIsValid(node_page))
-			UnlockReleaseBuffer(node_page);
+		write_halves(inserter, split);
+		UnlockReleaseBuffer(split->directory);
+		UnlockReleaseBuffer(split->right);
+		if (BufferIsValid(split->node_page))
+			UnlockReleaseBuffer(split->node_page);
 	}
 	else
 	{
-		AnnoyGiveBackPage(index, right);
-		if (BufferIsValid(node_page))
-			AnnoyGiveBackPage(index, node_page);
+		AnnoyGiveBackPage(index, split->right);
+		if (BufferIsValid(split->node_page))
+			AnnoyGiveBackPage(index, split->node_page);
 	}
-	if (BufferIsValid(parent_page))
-		UnlockReleaseBuffer(parent_page);
+	if (BufferIsValid(split->parent_page))
+		UnlockReleaseBuffer(split->parent_page);
 }
 
 void
-AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
+AnnoyMakeDirectoryRoom(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
 {
 	DirectorySplit *split = palloc(sizeof(DirectorySplit));
 	Page		before = (Page) split->before.data;
 	int			s = inserter->s;
-	AnnoyDirectoryForm form;
 
 	split->tree = tree;
 	split->block = block;
@@ -360,9 +361,12 @@ AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree, BlockNumber block)
 	if (split->count < AnnoyGetDirectoryCapacity(before, s))
 		return;
 	load_centroids(inserter, split);
-	form = AnnoyChooseDirectoryForm(&inserter->forest->sketcher,
-									split->leaves[0]->extra);
-	if (split->count < AnnoyDirectoryCapacity(form, s))
+	/* what has codes keeps them, so that each half has room for its leaves */
+	split->form = AnnoyPageGetDirectoryHeader(before)->form;
+	if (split->form == ANNOY_DIRECTORY_CENTROIDS)
+		split->form = AnnoyChooseDirectoryForm(&inserter->forest->sketcher,
+											   split->leaves[0]->extra);
+	if (split->count < AnnoyDirectoryCapacity(split->form, s))
 	{
 		convert_directory(inserter, split);
 		return;

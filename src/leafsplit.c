@@ -308,9 +308,8 @@ fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side,
 
 	centroid->centroid = palloc(s);
 	AnnoyMeanSketch(&split->set, items, count, mean, &centroid->extra, mean + s);
-	centroid->scale = AnnoyQuantiseDirection(s, mean, centroid->centroid);
-	centroid->norm_squared = centroid->scale * centroid->scale *
-		(float) AnnoyQuantisedNorm(s, centroid->centroid);
+	AnnoyQuantiseCentroid(s, mean, centroid->centroid, &centroid->scale,
+						  &centroid->norm_squared);
 	AnnoyStartLeaf(page, &inserter->forest->sketcher, centroid->centroid,
 				   centroid->scale, centroid->norm_squared, centroid->extra);
 	for (int i = 0; i < count; i++)
@@ -419,7 +418,7 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 
 	if (!directory_has_room(inserter, leaf))
 	{
-		AnnoySplitDirectory(inserter, tree, leaf->directory);
+		AnnoyMakeDirectoryRoom(inserter, tree, leaf->directory);
 		return;
 	}
 

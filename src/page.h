@@ -151,13 +151,14 @@ StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
  *
  *	CENTROIDS: each leaf's centroid as it is
  *	+----------------------+---------------------------------------------+
- *	| version count parent | link scale norm_squared extra | centroid[s] | ...
+ *	| version count form   | link scale norm_squared extra | centroid[s] | ...
+ *	| parent               |                                             |
  *	+----------------------+---------------------------------------------+
  *
  *	CODES: a bit for each dimension, relative to a reference of them all
  *	+----------------------+-----------------------+-----------------------+
- *	| version count parent | scale norm_squared    | link f1 f2 extra      |
- *	|                      | centroid[s]           | code[s / 8]           | ...
+ *	| version count form   | scale norm_squared    | link f1 f2 extra      |
+ *	| parent               | centroid[s]           | code[s / 8]           | ...
  *	+----------------------+-----------------------+-----------------------+
  *
  * The parent is where the link to this directory is: a side of a node, or the

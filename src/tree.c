@@ -21,34 +21,37 @@
 #define INITIAL_QUEUE 256
 
 /*
- * How many times as many leaves are known as taken.  The more the better the
- * order is; what that costs depends on how many leaves a directory lists.
+ * How far walks look: how many times as many leaves are known as were taken,
+ * and how many leaves an item is compared with before it belongs to one.  The
+ * more the better; what that costs depends on how many leaves a directory lists.
  */
-#define LEAVES_AHEAD 8
-#define LEAVES_AHEAD_OF_MANY 16 /* from MANY_ENTRIES on */
+typedef struct Foresight
+{
+	int			ahead;
+	int			assignment;
+} Foresight;
+
 #define MANY_ENTRIES 40
-#define LEAVES_AHEAD_OF_CODES 32
 
-/* Leaves that an item is compared with before it belongs to one. */
-#define ASSIGNMENT_LEAVES 128
-#define ASSIGNMENT_LEAVES_OF_MANY 256
+static const Foresight with_few = {8, 32};
+static const Foresight with_many = {16, 256};	/* from MANY_ENTRIES on */
+static const Foresight with_codes = {32, 128};
 
-static int
-choose_ahead(const AnnoySketcher *sketcher)
+static const Foresight *
+choose_foresight(const AnnoySketcher *sketcher)
 {
 	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
+	int			entries = AnnoyDirectoryCapacity(form,
+												 sketcher->sketch_dimensions);
 
-	if (form == ANNOY_DIRECTORY_CODES)
-		return LEAVES_AHEAD_OF_CODES;
-	return AnnoyDirectoryCapacity(form, sketcher->sketch_dimensions) >=
-		MANY_ENTRIES ? LEAVES_AHEAD_OF_MANY : LEAVES_AHEAD;
+	return form == ANNOY_DIRECTORY_CODES ? &with_codes :
+		entries >= MANY_ENTRIES ? &with_many : &with_few;
 }
 
 int
 AnnoyCountAssignmentLeaves(const AnnoySketcher *sketcher)
 {
-	return choose_ahead(sketcher) == LEAVES_AHEAD_OF_MANY ?
-		ASSIGNMENT_LEAVES_OF_MANY : ASSIGNMENT_LEAVES;
+	return choose_foresight(sketcher)->assignment;
 }
 
 void
@@ -57,7 +60,7 @@ AnnoyInitWalk(AnnoyWalk *walk, Relation index, const AnnoyForest *forest)
 	walk->index = index;
 	walk->forest = forest;
 	walk->use_copies = false;
-	walk->ahead = choose_ahead(&forest->sketcher);
+	walk->ahead = choose_foresight(&forest->sketcher)->ahead;
 	AnnoyNode_init(&walk->nodes, INITIAL_QUEUE);
 	AnnoyLeaf_init(&walk->leaves, INITIAL_QUEUE);
 }
@@ -281,9 +284,11 @@ AnnoyExploreLeaves(AnnoyWalk *walk, int64 leaves)
 AnnoyLeafCandidate
 AnnoyChooseLeaf(AnnoyWalk *walk, const AnnoyQuery *item, int tree)
 {
+	int			wanted = AnnoyCountAssignmentLeaves(&walk->forest->sketcher);
+
 	AnnoyStartTreeWalk(walk, item, tree);
 	while (walk->nodes.count > 0 &&
-		   (walk->leaves_known < AnnoyCountAssignmentLeaves(&walk->forest->sketcher) ||
+		   (walk->leaves_known < wanted ||
 			walk->directories < ANNOY_ASSIGNMENT_DIRECTORIES))
 		AnnoyExploreLeaves(walk, walk->leaves_known + 1);
 	if (walk->leaves.count == 0)

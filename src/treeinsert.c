@@ -9,7 +9,7 @@
  * hyperplane is looked for, without a lock; then directory and leaf are locked,
  * and if the leaf is still what it was, both halves and the directory's entries
  * are written by one record.  A full directory is split in the same manner
- * before (directorysplit.c).
+ * before, or given a form with more room (directorysplit.c).
  *
  * See README, "Locks", for the order of locks and why it is safe.
  *

@@ -34,8 +34,8 @@ extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
 extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 
 /*
- * Makes room where a leaf is full: cleans, chains or splits it, or splits its
- * directory first.  The caller looks for the item's leaf again in any case.
+ * Makes room where a leaf is full: cleans, chains or splits it, or makes room
+ * in its directory first.  The caller looks for the item's leaf again in any case.
  */
 extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
 					  const AnnoyLeafCandidate *leaf);
@@ -46,7 +46,7 @@ extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
  * a new page, and a new node above both replaces the link.  If something has
  * changed meanwhile nothing happens, and the caller tries again.
  */
-extern void AnnoySplitDirectory(AnnoyTreeInserter *inserter, int tree,
-							BlockNumber block);
+extern void AnnoyMakeDirectoryRoom(AnnoyTreeInserter *inserter, int tree,
+								   BlockNumber block);
 
 #endif							/* ANNOY_TREESPLIT_H */

@@ -121,7 +121,9 @@ DROP TABLE t;
 --
 -- Recall at default settings: after half of the rows are gone, and after the
 -- others have come in their place.  Queries are not rows of the table, and the
--- neighbours of fewer rows are farther: a fresh index is no better.
+-- neighbours of fewer rows are farther: a fresh index is no better.  The budget
+-- is that of the calibration, which saw other rows, in leaves that were better
+-- than those which inserts make.
 --
 RESET annoy.search_k;
 CREATE TABLE source AS SELECT i AS id, clustered_vector(48, i) AS e FROM generate_series(1, 12000) AS i;

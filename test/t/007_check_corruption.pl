@@ -307,7 +307,7 @@ my @damages = (
 	},
 	{
 		name => 'directory_other_form',
-		what => qr/too many directory entries|directory/,
+		what => qr/too many directory entries/,
 		how => sub { put(one($directory), $content + 6, 'S', 0); }
 	},
 	{
@@ -319,6 +319,12 @@ my @damages = (
 		name => 'reference_centroid',
 		what => qr/reference out of range/,
 		how => sub { my $b = one($directory); put($b, $directory_reference + 8, 'c', get($b, $directory_reference + 8, 'c') > 0 ? -1 : 90); }
+	},
+	{
+		# of codes: what a split of the directory reads from its leaves
+		name => 'leaves_extra',
+		what => qr/centroid differs/,
+		how => sub { put($_, $content + 12, 'f', -1) foreach blocks($leaf, sub { !is_chained($_[0]) }); }
 	},
 	{
 		name => 'directory_parent',

@@ -28,6 +28,8 @@ $node->safe_psql(
 		ELSE clustered_vector(128, i) END
 		FROM generate_series(1, 35000) AS i;
 	DELETE FROM items WHERE id % 10 = 3;
+	CREATE TABLE wide (id int, e vector(400)) WITH (parallel_workers = 4);
+	INSERT INTO wide SELECT i, clustered_vector(400, i) FROM generate_series(1, 12000) AS i;
 	CREATE TABLE few (id int, e vector(3)) WITH (parallel_workers = 4);
 	INSERT INTO few VALUES (1, '[1,2,3]'), (2, '[3,2,1]'), (3, NULL);
 	CREATE TABLE nothing (id int, e vector(3)) WITH (parallel_workers = 4);
@@ -79,6 +81,17 @@ for my $definition ('e vector_l2_ops)', 'e vector_cosine_ops) WITH (n_trees = 3)
 
 		is($leaves, $expected, "the same forest with $workers workers and $memory");
 		is($launched, $workers, 'with as many workers');
+	}
+}
+
+# Directories of codes.
+{
+	my ($expected) = build('wide', 0, '256MB', 'e vector_l2_ops)');
+
+	like($expected, qr/^\d+ leaves \w+\|12000$/, 'all rows of 400 dimensions');
+	for my $case ([ 0, '26MB' ], [ 1, '256MB' ], [ 2, '90MB' ])
+	{
+		is((build('wide', @$case, 'e vector_l2_ops)'))[0], $expected, "the same forest with $case->[0] workers and $case->[1]");
 	}
 }
 

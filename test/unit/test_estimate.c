@@ -438,11 +438,118 @@ test_all_estimates(void)
 	}
 }
 
+/*
+ * Distances to centroids by their codes: unbiased, and off by 1.5 / sqrt(s) of
+ * the product of the distances from the reference, which is
+ * 2 sqrt((pi / 2 - 1) / s) of them.
+ */
+static void
+test_coded_centroids(int s, double radius)
+{
+	enum
+	{
+		TRIALS = 2000
+	};
+	float	   *values = allocate(sizeof(float) * (size_t) s);
+	int8_t	   *reference = allocate((size_t) s);
+	int16_t    *quantised = allocate(sizeof(int16_t) * (size_t) s);
+	uint8_t    *code = allocate((size_t) s / 8);
+	double		sum = 0;
+	double		squares = 0;
+	AnnoySketcher sketcher;
+	AnnoyRandom random;
+	int			trial;
+	int			i;
+
+	memset(&sketcher, 0, sizeof(sketcher));
+	sketcher.metric = ANNOY_METRIC_L2;
+	sketcher.sketch_dimensions = s;
+	AnnoySeedRandom(&random, (uint64_t) s);
+	for (trial = 0; trial < TRIALS; trial++)
+	{
+		AnnoyQuery	query;
+		double		exact = 0;
+		double		from_reference = 0;
+		double		residual = 0;
+		float		scale;
+		float		base;
+		float		f1;
+		float		f2;
+		int32_t		selected;
+		double		error;
+
+		for (i = 0; i < s; i++)
+			values[i] = gaussian(&random);
+		scale = AnnoyQuantiseDirection(s, values, reference);
+		for (i = 0; i < s; i++)
+			values[i] = 3.0f * gaussian(&random);
+		AnnoyInitItemQuery(&query, quantised, &sketcher, values, 0.0f);
+		for (i = 0; i < s; i++)
+		{
+			double		c = (double) scale * reference[i];
+			double		q = (double) query.scale * quantised[i];
+
+			values[i] = (float) (c + radius * (double) gaussian(&random));
+			exact += (q - values[i]) * (q - values[i]);
+			from_reference += (q - c) * (q - c);
+			residual += (values[i] - c) * (values[i] - c);
+		}
+
+		AnnoyEncodeCentroid(s, values, reference, scale, code, &f1, &f2);
+		base = AnnoyCentroidDistance(&sketcher, &query, reference, scale,
+									 scale * scale * (float) AnnoyQuantisedNorm(s, reference),
+									 0.0f);
+		annoy_kernels.sum_selected_many(s, 1, code, (size_t) s / 8, quantised,
+										&selected);
+		error = AnnoyDistanceOfCode(&query, base, selected, f1, f2, 0.0f) -
+			exact;
+		error /= sqrt(from_reference * residual);
+		sum += error;
+		squares += error * error;
+	}
+	squares = sqrt(squares / TRIALS) * sqrt(s);
+	sum = sum / TRIALS * sqrt(s);
+	printf("\n  centroids by codes, s=%d, radius %.1f: deviation %.3f / sqrt(s), bias %+.3f",
+		   s, radius, squares, sum);
+	CHECK_THAT(squares > 1.4 && squares < 1.6, "deviation %f", squares);
+	CHECK_THAT(fabs(sum) < 0.15, "bias %f", sum);
+
+	/* the extra coordinate, and a centroid that is the reference */
+	{
+		AnnoyQuery	query;
+		float		f1;
+		float		f2;
+		int32_t		selected;
+		float		scale = AnnoyQuantiseDirection(s, values, reference);
+
+		AnnoyInitItemQuery(&query, quantised, &sketcher, values, 2.0f);
+		for (i = 0; i < s; i++)
+			values[i] = scale * reference[i];
+		AnnoyEncodeCentroid(s, values, reference, scale, code, &f1, &f2);
+		annoy_kernels.sum_selected_many(s, 1, code, (size_t) s / 8, quantised,
+										&selected);
+		CHECK_THAT(f1 == 0.0f && f2 == 0.0f, "of the reference: %g, %g",
+				   (double) f1, (double) f2);
+		CHECK_THAT(AnnoyDistanceOfCode(&query, 7.0f, selected, f1, f2, 5.0f) == 16.0f,
+				   "extra coordinate");
+		query.extra = -2.0f;
+		CHECK_THAT(AnnoyDistanceOfCode(&query, 7.0f, selected, f1, f2, 5.0f) == FLT_MAX,
+				   "an outsized item has no leaf there");
+	}
+	free(values);
+	free(reference);
+	free(quantised);
+	free(code);
+}
+
 int
 main(void)
 {
 	AnnoyChooseKernels(NULL);
 	test_all_estimates();
+	test_coded_centroids(384, 0.5);
+	test_coded_centroids(784, 1.0);
+	test_coded_centroids(1536, 0.1);
 	printf("\n");
 	return check_report();
 }

@@ -369,6 +369,17 @@ sum_selected(int set, int n, const uint8_t *code, const int16_t *b)
 	return sum;
 }
 
+/* Of the same code as all of four, which go another way. */
+static int32_t
+sum_selected_of_four(int set, int n, const uint8_t *code, const int16_t *b)
+{
+	int32_t		sums[4];
+
+	sets[set].sum_selected_many(n, 4, code, 0, b, sums);
+	return sums[0] == sums[1] && sums[0] == sums[2] && sums[0] == sums[3] ?
+		sums[0] : -1;
+}
+
 static void
 check_sum_selected(int n, Selection selection)
 {
@@ -410,8 +421,12 @@ check_every_bit(int n)
 	{
 		code[i / 8] = (uint8_t) (1 << i % 8);
 		for (s = 0; s < set_count; s++)
+		{
 			CHECK_THAT(sum_selected(s, n, code, b) == i + 1,
 					   "%s: bit %d of %d", sets[s].name, i, n);
+			CHECK_THAT(sum_selected_of_four(s, n, code, b) == i + 1,
+					   "%s: bit %d of %d in four codes", sets[s].name, i, n);
+		}
 		code[i / 8] = 0;
 	}
 	free(code);

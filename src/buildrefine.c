@@ -20,7 +20,7 @@
 
 #include "buildcells.h"
 
-/* Steps of Lloyd's algorithm; each takes as long as half of an assignment. */
+/* Steps of Lloyd's algorithm; four found hardly more than two. */
 #define REFINE_STEPS 2
 
 typedef struct RefineState

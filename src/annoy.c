@@ -9,6 +9,7 @@
 
 #include "annoy.h"
 #include "annoycompat.h"
+#include "collect.h"
 #include "kernel.h"
 #include "options.h"
 
@@ -25,5 +26,6 @@ _PG_init(void)
 {
 	AnnoyInitOptions();
 	AnnoyInitPlanner();
+	AnnoyInitExecutor();
 	(void) AnnoyChooseKernels(NULL);
 }

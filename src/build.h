@@ -234,20 +234,6 @@ typedef struct AnnoyBuild
 	int64		open_allocated;
 } AnnoyBuild;
 
-static inline int64
-AnnoyPackTid(const ItemPointerData *tid)
-{
-	return ((int64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
-		ItemPointerGetOffsetNumberNoCheck(tid);
-}
-
-static inline void
-AnnoyUnpackTid(int64 packed, ItemPointer tid)
-{
-	ItemPointerSet(tid, (BlockNumber) (packed >> 16),
-				   (OffsetNumber) (packed & 0xFFFF));
-}
-
 /* Kilobytes of spare memory as bytes. */
 static inline Size
 AnnoyShareMemory(const AnnoyBuild *build, double share)

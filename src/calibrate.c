@@ -58,10 +58,11 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 
 	limits.search_k = CALIBRATION_ITEMS;
 	limits.max_items = CALIBRATION_ITEMS;
-	limits.order = ANNOY_ORDER_OFF;
+	limits.resume = false;
+	limits.order = ANNOY_ORDER_SORTED;
 	limits.epsilon = CALIBRATION_EPSILON;
 	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
-	while (count < ANNOY_CALIBRATION_NEIGHBORS && AnnoyNextResult(search, &result) &&
+	while (count < ANNOY_CALIBRATION_NEIGHBORS && AnnoyNextResult(search, INFINITY, &result) &&
 		   result.kind == ANNOY_DISTANCE_NUMBER)
 		if (AnnoyPackTid(&result.heap_tid) != member->tid)
 			addresses[count++] = result.address;

@@ -8,12 +8,15 @@
  * the rows taken exhaust the budget, it inspects as many entries again; in the
  * end every row of the table has been inspected, ranked and returned.
  *
- * Two things are particular to this access method.
+ * Three things are particular to this access method.
  *
  * The work for r rows is no straight line in r, but the planner interpolates
  * between startup and total.  So where a LIMIT is known the line is laid
  * through the work at the number of rows that this LIMIT will take (those that
  * a filter throws away included), since that is where it will be read.
+ *
+ * A scan without a LIMIT ranks all rows and sorts them before the first one
+ * (exhaustive.c): its startup cost is that of everything.
  *
  * And the paths that we are compared with have to compute the distance of
  * every row that passes the filter.  Where vectors are stored out of line, as
@@ -272,6 +275,36 @@ estimate_work(const ScanCost *scan, double rows)
 	return work;
 }
 
+/* The work of ranking all rows and sorting them, as cost_sort has it. */
+static ScanWork
+estimate_whole(const ScanCost *scan)
+{
+	ScanWork	work;
+	double		per_row = scan->distance_cost + cpu_index_tuple_cost +
+		2.0 * cpu_operator_cost * log2(scan->tuples + 1);
+
+	work.cpu = scan->tuples * per_row;
+	work.io = scan->item_pages * scan->seq_page_cost;
+	work.pages = scan->item_pages;
+	return work;
+}
+
+/*
+ * Whether the scan will be wanted whole.  What is known while paths are made
+ * errs on the side of a LIMIT: it may stand above a subquery, or be given to
+ * a cursor.
+ */
+static bool
+is_wanted_whole(const PlannerInfo *root)
+{
+	const Query *query = root->parse;
+
+	if (annoy_iterative_scan != ANNOY_SCAN_STRICT || root->limit_tuples > 0)
+		return false;
+	return root->tuple_fraction == 0 || query->hasWindowFuncs ||
+		query->hasAggs || query->groupClause || query->distinctClause;
+}
+
 /*
  * Rows that a scan will probably be asked for: those that a filter lets pass
  * are the LIMIT's.
@@ -338,6 +371,12 @@ annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 	*startup_cost = prepare + first.cpu + first.io;
 	*total_cost = *startup_cost +
 		Max(all.cpu - first.cpu + all.io - first.io, 0.0) * (scan.tuples / rows);
+	if (is_wanted_whole(root))
+	{
+		all = estimate_whole(&scan);
+		*startup_cost = prepare + all.cpu + all.io;
+		*total_cost = *startup_cost;
+	}
 	*pages = all.pages;
 
 	/*

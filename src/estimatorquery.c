@@ -69,7 +69,27 @@ typedef struct ExcludedItems
 {
 	ItemPointerData *items;
 	int			count;
+	const ItemPointerData *self;	/* one more, or NULL */
 } ExcludedItems;
+
+static const ExcludedItems nothing_excluded = {NULL, 0, NULL};
+
+/* A row that was found. */
+typedef struct Neighbor
+{
+	double		distance;		/* of the operator; may be NaN */
+	ItemPointerData item;
+} Neighbor;
+
+typedef struct Neighbors
+{
+	Neighbor   *rows;
+	int64		count;
+	int64		allocated;
+} Neighbors;
+
+/* Neighbours for which there is room at first. */
+#define NEIGHBORS_INITIAL 64
 
 static void
 open_estimator(Estimator *estimator, Oid index)
@@ -159,24 +179,6 @@ start_query(Estimator *estimator, Datum query)
 	index_rescan(estimator->scan, NULL, 0, &key, 1);
 }
 
-/*
- * The next neighbour, in the slot, and its distance in Annoy's unit; false when
- * there are no more items.  Rows without a value come last and are no items.
- */
-static bool
-next_neighbor(Estimator *estimator, double *distance)
-{
-	IndexScanDesc scan = estimator->scan;
-
-	CHECK_FOR_INTERRUPTS();
-	if (!index_getnext_slot(scan, ForwardScanDirection, estimator->slot) ||
-		scan->xs_orderbynulls[0])
-		return false;
-	*distance = AnnoyConvertDistance(estimator->metric,
-									 DatumGetFloat8(scan->xs_orderbyvals[0]));
-	return true;
-}
-
 static int
 compare_items(const void *a, const void *b)
 {
@@ -188,7 +190,7 @@ compare_items(const void *a, const void *b)
 static ExcludedItems
 get_excluded_items(FunctionCallInfo fcinfo, int argument)
 {
-	ExcludedItems excluded = {NULL, 0};
+	ExcludedItems excluded = nothing_excluded;
 	Datum	   *elements;
 	bool	   *nulls;
 	int			count;
@@ -211,30 +213,115 @@ get_excluded_items(FunctionCallInfo fcinfo, int argument)
 static bool
 is_excluded(const ExcludedItems *excluded, const ItemPointerData *item)
 {
+	if (excluded->self && compare_items(excluded->self, item) == 0)
+		return true;
 	return excluded->count > 0 &&
 		bsearch(item, excluded->items, excluded->count,
 				sizeof(ItemPointerData), compare_items) != NULL;
+}
+
+/* NaN comes last. */
+static int
+compare_neighbors(const void *a, const void *b)
+{
+	return float8_cmp_internal(((const Neighbor *) a)->distance,
+							   ((const Neighbor *) b)->distance);
+}
+
+/*
+ * Adds rows that the scan gives until there are "wanted" of them or it ends.
+ * Rows without a value come last and are no items.
+ */
+static void
+take_neighbors(Estimator *estimator, const ExcludedItems *excluded,
+			   int64 wanted, Neighbors *neighbors)
+{
+	IndexScanDesc scan = estimator->scan;
+
+	while (neighbors->count < wanted &&
+		   index_getnext_slot(scan, ForwardScanDirection, estimator->slot) &&
+		   !scan->xs_orderbynulls[0])
+	{
+		Neighbor   *neighbor;
+
+		CHECK_FOR_INTERRUPTS();
+		if (is_excluded(excluded, &estimator->slot->tts_tid))
+			continue;
+		if (neighbors->count == neighbors->allocated)
+		{
+			neighbors->allocated *= 2;
+			neighbors->rows =
+				repalloc_huge(neighbors->rows,
+							  sizeof(Neighbor) * neighbors->allocated);
+		}
+		neighbor = &neighbors->rows[neighbors->count++];
+		neighbor->distance = DatumGetFloat8(scan->xs_orderbyvals[0]);
+		neighbor->item = estimator->slot->tts_tid;
+	}
+}
+
+/*
+ * The nearest items, n_neighbors or fewer, sorted.  What is found late, after
+ * farther ones, is sorted in (collect.c does so for SELECT ... LIMIT).
+ */
+static Neighbors
+find_neighbors(Estimator *estimator, Datum query, const ExcludedItems *excluded)
+{
+	int			wanted = estimator->n_neighbors;
+	Neighbors	neighbors;
+
+	neighbors.allocated = NEIGHBORS_INITIAL;
+	neighbors.rows = palloc(sizeof(Neighbor) * neighbors.allocated);
+	for (bool in_order = false;; in_order = true)
+	{
+		neighbors.count = 0;
+		AnnoySortScanAbove(estimator->scan, !in_order);
+		start_query(estimator, query);
+		take_neighbors(estimator, excluded, wanted, &neighbors);
+		if (in_order || !AnnoyScanIsLarge(estimator->scan))
+			break;
+	}
+	if (neighbors.count < wanted)
+		wanted = neighbors.count;
+	else
+	{
+		double		farthest = -INFINITY;
+
+		for (int i = 0; i < wanted; i++)
+			if (!isnan(neighbors.rows[i].distance))
+				farthest = Max(farthest, neighbors.rows[i].distance);
+
+		/* nearer ones that the scan knows already */
+		AnnoySetScanCeiling(estimator->scan, farthest);
+		take_neighbors(estimator, excluded, PG_INT64_MAX, &neighbors);
+	}
+	qsort(neighbors.rows, neighbors.count, sizeof(Neighbor),
+		  compare_neighbors);
+	neighbors.count = wanted;
+	return neighbors;
 }
 
 /* Rows (item, distance) for one query, as many as there are. */
 static void
 report_neighbors(Estimator *estimator, Datum query)
 {
-	double		distance;
+	Neighbors	neighbors;
 
 	begin_queries(estimator);
-	start_query(estimator, query);
-	for (int rank = 1; rank <= estimator->n_neighbors &&
-		 next_neighbor(estimator, &distance); rank++)
+	neighbors = find_neighbors(estimator, query, &nothing_excluded);
+	for (int i = 0; i < neighbors.count; i++)
 	{
+		Neighbor   *neighbor = &neighbors.rows[i];
 		Datum		values[2];
 		bool		nulls[2] = {false, false};
 
-		values[0] = PointerGetDatum(&estimator->slot->tts_tid);
-		values[1] = Float8GetDatum(distance);
+		values[0] = PointerGetDatum(&neighbor->item);
+		values[1] = Float8GetDatum(AnnoyConvertDistance(estimator->metric,
+														neighbor->distance));
 		tuplestore_putvalues(estimator->result->setResult,
 							 estimator->result->setDesc, values, nulls);
 	}
+	pfree(neighbors.rows);
 	end_queries(estimator);
 }
 
@@ -244,35 +331,33 @@ report_neighbors(Estimator *estimator, Datum query)
  */
 static void
 report_transformed(Estimator *estimator, int number, Datum query,
-				   const ExcludedItems *excluded, const ItemPointerData *self)
+				   const ExcludedItems *excluded)
 {
-	int			rank = 0;
+	Neighbors	neighbors = find_neighbors(estimator, query, excluded);
 
-	start_query(estimator, query);
-	while (rank < estimator->n_neighbors)
+	if (neighbors.count < estimator->n_neighbors)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query %d has only %d neighbors in index \"%s\", not %d",
+						number, (int) neighbors.count,
+						RelationGetRelationName(estimator->index),
+						estimator->n_neighbors),
+				 errdetail("Excluded items are not counted.")));
+	for (int i = 0; i < neighbors.count; i++)
 	{
-		double		distance;
+		Neighbor   *neighbor = &neighbors.rows[i];
 		Datum		values[4];
 		bool		nulls[4] = {false, false, false, false};
 
-		if (!next_neighbor(estimator, &distance))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("query %d has only %d neighbors in index \"%s\", not %d",
-							number, rank,
-							RelationGetRelationName(estimator->index),
-							estimator->n_neighbors),
-					 errdetail("Excluded items are not counted.")));
-		if (is_excluded(excluded, &estimator->slot->tts_tid) ||
-			(self && compare_items(self, &estimator->slot->tts_tid) == 0))
-			continue;
 		values[0] = Int32GetDatum(number);
-		values[1] = Int32GetDatum(++rank);
-		values[2] = PointerGetDatum(&estimator->slot->tts_tid);
-		values[3] = Float8GetDatum(distance);
+		values[1] = Int32GetDatum(i + 1);
+		values[2] = PointerGetDatum(&neighbor->item);
+		values[3] = Float8GetDatum(AnnoyConvertDistance(estimator->metric,
+														neighbor->distance));
 		tuplestore_putvalues(estimator->result->setResult,
 							 estimator->result->setDesc, values, nulls);
 	}
+	pfree(neighbors.rows);
 }
 
 /*
@@ -385,7 +470,7 @@ annoy_transform(PG_FUNCTION_ARGS)
 	begin_queries(&estimator);
 	for (int i = 0; i < count; i++)
 		if (!nulls[i])
-			report_transformed(&estimator, i + 1, elements[i], &excluded, NULL);
+			report_transformed(&estimator, i + 1, elements[i], &excluded);
 	end_queries(&estimator);
 	close_estimator(&estimator);
 	return (Datum) 0;
@@ -427,9 +512,13 @@ annoy_transform_items(PG_FUNCTION_ARGS)
 
 	begin_queries(&estimator);
 	for (int i = 0; i < count; i++)
-		if (!nulls[i])
-			report_transformed(&estimator, i + 1, queries[i], &excluded,
-							   exclude_self ? (ItemPointer) DatumGetPointer(items[i]) : NULL);
+	{
+		if (nulls[i])
+			continue;
+		if (exclude_self)
+			excluded.self = (ItemPointer) DatumGetPointer(items[i]);
+		report_transformed(&estimator, i + 1, queries[i], &excluded);
+	}
 	end_queries(&estimator);
 	close_estimator(&estimator);
 	return (Datum) 0;

@@ -226,7 +226,7 @@ AnnoyInspect(AnnoySearch *search)
 		AnnoyReturnLeaf(&search->walk, leaves[first]);
 		first = (first + 1) % LEAVES_ASKED_FOR;
 	}
-	if (search->limits.order == ANNOY_ORDER_OFF)
+	if (!search->limits.resume)
 		search->finished = true;
 }
 

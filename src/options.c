@@ -20,17 +20,16 @@
 #include "annoy.h"
 #include "meta.h"
 #include "options.h"
-#include "search.h"
 
 int			annoy_search_k = ANNOY_AUTOMATIC;
-int			annoy_iterative_scan = ANNOY_ORDER_STRICT;
+int			annoy_iterative_scan = ANNOY_SCAN_STRICT;
 int			annoy_max_scan_items = ANNOY_AUTOMATIC;
 int			annoy_verbose = 0;
 
 static const struct config_enum_entry iterative_scan_modes[] = {
-	{"strict_order", ANNOY_ORDER_STRICT, false},
-	{"relaxed_order", ANNOY_ORDER_RELAXED, false},
-	{"off", ANNOY_ORDER_OFF, false},
+	{"strict_order", ANNOY_SCAN_STRICT, false},
+	{"relaxed_order", ANNOY_SCAN_RELAXED, false},
+	{"off", ANNOY_SCAN_OFF, false},
 	{NULL, 0, false}
 };
 
@@ -149,10 +148,10 @@ init_settings(void)
 							PGC_USERSET, 0,
 							check_positive_or_automatic, NULL, NULL);
 	DefineCustomEnumVariable("annoy.iterative_scan",
-							 "Sets whether a scan resumes when more rows are wanted, and in which order late rows come.",
+							 "Sets whether a scan resumes when more rows are wanted, and whether they stay in order.",
 							 NULL,
 							 &annoy_iterative_scan,
-							 ANNOY_ORDER_STRICT, iterative_scan_modes,
+							 ANNOY_SCAN_STRICT, iterative_scan_modes,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("annoy.max_scan_items",

@@ -37,9 +37,17 @@ typedef struct AnnoyOptions
 	int			seed_offset;	/* of a string in this struct; 0: not set */
 } AnnoyOptions;
 
+/* What a scan does when its first budget is used up (annoy.iterative_scan). */
+typedef enum AnnoyIterativeScan
+{
+	ANNOY_SCAN_OFF,				/* it ends */
+	ANNOY_SCAN_RELAXED,			/* goes on; rows come in no order */
+	ANNOY_SCAN_STRICT			/* goes on; rows come sorted */
+} AnnoyIterativeScan;
+
 /* The settings; see the descriptions in options.c. */
 extern int	annoy_search_k;
-extern int	annoy_iterative_scan;	/* an AnnoySearchOrder */
+extern int	annoy_iterative_scan;	/* an AnnoyIterativeScan */
 extern int	annoy_max_scan_items;
 extern int	annoy_verbose;
 

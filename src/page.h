@@ -437,4 +437,19 @@ pg_noreturn extern void AnnoyReportCorruption(Relation index,
 											  BlockNumber block,
 											  const char *what);
 
+/* A heap TID, or an address, as a number that sorts like it. */
+static inline int64
+AnnoyPackTid(const ItemPointerData *tid)
+{
+	return ((int64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
+		ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+static inline void
+AnnoyUnpackTid(int64 packed, ItemPointer tid)
+{
+	ItemPointerSet(tid, (BlockNumber) (packed >> 16),
+				   (OffsetNumber) (packed & 0xFFFF));
+}
+
 #endif							/* ANNOY_PAGE_H */

@@ -23,6 +23,7 @@
 
 #include "annoy.h"
 #include "annoycompat.h"
+#include "collect.h"
 #include "options.h"
 #include "scan.h"
 #include "search.h"
@@ -43,6 +44,10 @@ typedef struct AnnoyScan
 	MemoryContext context;		/* of the search and the query's value */
 	struct varlena *query;		/* detoasted copy, or NULL */
 	bool		started;		/* a row of this rescan was asked for */
+	uint64		generation;		/* counts rescans */
+	bool		sorted_above;	/* the caller sorts the rows */
+	bool		unbounded;		/* no setting ends it early */
+	double		ceiling;		/* only nearer rows, for the time being */
 	Oid			distance_type;	/* of the ordering operator */
 	int			neighbors;		/* rows that will be asked for; 0: unknown */
 	int			search_k;		/* of this scan alone, or ANNOY_AUTOMATIC */
@@ -61,6 +66,7 @@ annoybeginscan(Relation index, int nkeys, int norderbys)
 										   ALLOCSET_DEFAULT_SIZES);
 	state->distance_type = FLOAT8OID;
 	state->search_k = ANNOY_AUTOMATIC;
+	state->ceiling = INFINITY;
 	scan->opaque = state;
 	if (norderbys > 0)
 	{
@@ -83,6 +89,8 @@ annoyrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 		memmove(scan->orderByData, orderbys,
 				scan->numberOfOrderBys * sizeof(ScanKeyData));
 	state->started = false;
+	state->generation++;
+	state->ceiling = INFINITY;
 }
 
 void
@@ -94,11 +102,63 @@ AnnoySetScanBudget(IndexScanDesc scan, int neighbors, int search_k)
 	state->search_k = search_k;
 }
 
+void
+AnnoySortScanAbove(IndexScanDesc scan, bool sorted_above)
+{
+	((AnnoyScan *) scan->opaque)->sorted_above = sorted_above;
+}
+
+void
+AnnoySetScanCeiling(IndexScanDesc scan, double ceiling)
+{
+	((AnnoyScan *) scan->opaque)->ceiling = ceiling;
+}
+
+bool
+AnnoyScanIsLarge(IndexScanDesc scan)
+{
+	AnnoyScan  *state = scan->opaque;
+
+	return state->started && state->unbounded &&
+		AnnoySearchIsLarge(state->search);
+}
+
+uint64
+AnnoyGetScanGeneration(IndexScanDesc scan)
+{
+	return ((AnnoyScan *) scan->opaque)->generation;
+}
+
+/*
+ * What becomes of rows that are found late.  A scan that nobody has said
+ * anything about may be wanted whole, as by a query without LIMIT, and has to be
+ * sorted and complete then.
+ */
+static void
+set_order(bool sorted_above, AnnoySearchLimits *limits)
+{
+	limits->resume = annoy_iterative_scan != ANNOY_SCAN_OFF;
+	limits->max_items = annoy_max_scan_items == ANNOY_AUTOMATIC ?
+		PG_INT64_MAX : annoy_max_scan_items;
+	if (sorted_above || annoy_iterative_scan == ANNOY_SCAN_RELAXED)
+		limits->order = ANNOY_ORDER_ANY;
+	else if (!limits->resume)
+		limits->order = ANNOY_ORDER_SORTED;
+	else if (limits->max_items == PG_INT64_MAX)
+		limits->order = ANNOY_ORDER_EXACT;
+	else
+	{
+		/* all that it may inspect comes before its first row */
+		limits->order = ANNOY_ORDER_SORTED;
+		limits->search_k = limits->max_items;
+	}
+}
+
 /*
  * The budget and bound of a scan: its own, else setting, option, calibration.
  */
 static AnnoySearchLimits
-get_limits(const AnnoyScan *state, Relation index)
+get_limits(const AnnoyScan *state, Relation index, bool sorted_above)
 {
 	const AnnoyForest *forest = AnnoyGetSearchForest(state->search);
 	AnnoySearchLimits limits;
@@ -116,9 +176,7 @@ get_limits(const AnnoyScan *state, Relation index)
 		limits.search_k = AnnoyGetSearchK(index);
 	else
 		limits.search_k = Max(automatic, least);
-	limits.max_items = annoy_max_scan_items == ANNOY_AUTOMATIC ?
-		PG_INT64_MAX : annoy_max_scan_items;
-	limits.order = annoy_iterative_scan;
+	set_order(sorted_above, &limits);
 	limits.epsilon = forest->meta.epsilon;
 	doublings = log2((double) limits.search_k / (double) automatic);
 	if (doublings > 0.0)
@@ -163,7 +221,9 @@ start_scan(IndexScanDesc scan)
 
 		state->query = pg_detoast_datum_copy(value);
 	}
-	limits = get_limits(state, scan->indexRelation);
+	limits = get_limits(state, scan->indexRelation,
+						state->sorted_above || AnnoyScanIsCollected(scan));
+	state->unbounded = limits.resume && limits.max_items == PG_INT64_MAX;
 	AnnoyStartSearch(state->search, state->query, &limits);
 	MemoryContextSwitchTo(old);
 	state->started = true;
@@ -182,7 +242,7 @@ annoygettuple(IndexScanDesc scan, ScanDirection direction)
 		start_scan(scan);
 
 	old = MemoryContextSwitchTo(state->context);
-	found = AnnoyNextResult(state->search, &result);
+	found = AnnoyNextResult(state->search, state->ceiling, &result);
 	MemoryContextSwitchTo(old);
 	last_scan = *AnnoyGetSearchStatistics(state->search);
 	if (!found)

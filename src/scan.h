@@ -19,4 +19,27 @@
 extern void AnnoySetScanBudget(IndexScanDesc scan, int neighbors,
 							   int search_k);
 
+/*
+ * For a scan that was begun: from the next index_rescan on its rows are sorted
+ * by the caller, so that late ones may come at once.
+ */
+extern void AnnoySortScanAbove(IndexScanDesc scan, bool sorted_above);
+
+/*
+ * From the next row on, the scan ends, for the time being, where the next row
+ * that it knows is not nearer than the ceiling, and inspects nothing more.
+ * INFINITY: there is none, the scan goes on.
+ */
+extern void AnnoySetScanCeiling(IndexScanDesc scan, double ceiling);
+
+/*
+ * Whether the scan came to the point where it remembers too much (see
+ * AnnoySearchIsLarge), and what it can do about it is to begin again, with
+ * another index_rescan, ranking all rows before the first one.
+ */
+extern bool AnnoyScanIsLarge(IndexScanDesc scan);
+
+/* Changes with each index_rescan. */
+extern uint64 AnnoyGetScanGeneration(IndexScanDesc scan);
+
 #endif							/* ANNOY_SCAN_H */

@@ -5,6 +5,7 @@
  *	  distances only where the bounds ask for them, rows in order.
  *
  * inspect.c turns leaves into candidates; here they are ranked and given out.
+ * exhaustive.c does without leaves.
  * searchstate.h says where an entry can be meanwhile.
  *
  * The next row is the top of "ranked" once no lower bound of "unranked" (or
@@ -63,8 +64,34 @@ typedef struct VisitedEntry
 #include "lib/simplehash.h"
 
 #define VISITED_INITIAL 512
-/* A set larger than this is made anew for the next query, not cleared. */
-#define VISITED_REUSED 65536
+
+/* Queues larger than this are made anew for the next query. */
+#define QUEUES_REUSED (1024 * 1024)
+
+/* Elements of the queues at first. */
+#define RANKED_INITIAL 64
+#define NAN_INITIAL 16
+#define LEAVES_INITIAL 64
+
+/* Allocates what grows with a search, in its first size. */
+static void
+make_queues(AnnoySearch *search)
+{
+	MemoryContext old;
+
+	MemoryContextReset(search->queues);
+	old = MemoryContextSwitchTo(search->queues);
+	AnnoyInitWalk(&search->walk, search->index, search->forest);
+	search->walk.use_copies = true;
+	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
+	Ranked_init(&search->ranked, RANKED_INITIAL);
+	Ranked_init(&search->nan, NAN_INITIAL);
+	search->leaves.allocated = LEAVES_INITIAL;
+	search->leaves.visits = palloc(sizeof(LeafVisit) * LEAVES_INITIAL);
+	search->visited = visited_create(search->queues, VISITED_INITIAL, NULL);
+	MemoryContextSwitchTo(old);
+	search->queues_size = MemoryContextMemAllocated(search->queues, false);
+}
 
 AnnoySearch *
 AnnoyBeginSearch(Relation index)
@@ -89,17 +116,11 @@ AnnoyBeginSearch(Relation index)
 		search->block_scratch =
 			palloc(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
 	}
-	AnnoyInitWalk(&search->walk, index, search->forest);
-	search->walk.use_copies = true;
 	AnnoyBeginItems(&search->items, index);
-	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
-	Ranked_init(&search->ranked, 64);
-	Ranked_init(&search->late, 16);
-	Ranked_init(&search->nan, 16);
-	search->leaves.allocated = 64;
-	search->leaves.visits = palloc(sizeof(LeafVisit) * search->leaves.allocated);
-	search->visited = visited_create(CurrentMemoryContext, VISITED_INITIAL,
-									 NULL);
+	search->queues = AllocSetContextCreate(CurrentMemoryContext,
+										   "annoy search queues",
+										   ALLOCSET_DEFAULT_SIZES);
+	make_queues(search);
 	search->page_tids =
 		palloc(sizeof(ItemPointerData) * Max(ANNOY_ITEMS_PER_PAGE, AnnoyTailCapacity));
 	search->page_addresses =
@@ -111,6 +132,7 @@ AnnoyBeginSearch(Relation index)
 void
 AnnoyEndSearch(AnnoySearch *search)
 {
+	AnnoyEndSort(search);
 	AnnoyEndItems(&search->items);
 }
 
@@ -129,29 +151,60 @@ AnnoyGetSearchStatistics(AnnoySearch *search)
 	return &search->statistics;
 }
 
-static void
-clear_visited(AnnoySearch *search)
+bool
+AnnoySearchIsLarge(const AnnoySearch *search)
 {
-	if (search->visited->size > VISITED_REUSED)
-	{
-		MemoryContext old = MemoryContextSwitchTo(search->context);
+	return search->rest ||
+		MemoryContextMemAllocated(search->queues, false) >
+		search->queues_size + work_mem * (Size) 1024;
+}
 
-		visited_destroy(search->visited);
-		search->visited = visited_create(search->context, VISITED_INITIAL, NULL);
-		MemoryContextSwitchTo(old);
+/* Empties the queues for another query. */
+static void
+clear_queues(AnnoySearch *search)
+{
+	if (search->rest ||
+		MemoryContextMemAllocated(search->queues, false) > QUEUES_REUSED)
+	{
+		make_queues(search);
+		return;
 	}
-	else
-		visited_reset(search->visited);
+	AnnoyClearCandidates(&search->unranked);
+	search->ranked.count = 0;
+	search->nan.count = 0;
+	search->leaves.count = 0;
+	search->walk.nodes.count = 0;
+	search->walk.leaves.count = 0;
+	visited_reset(search->visited);
+}
+
+/* The entry of an address in the set of visited ones, and the bit in it. */
+static uint64
+visited_key(const ItemPointerData *address, uint64 *bit)
+{
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(address);
+
+	*bit = UINT64CONST(1) << (offset % 64);
+	return (uint64) ItemPointerGetBlockNumberNoCheck(address) *
+		VISITED_WORDS + Min(offset / 64, VISITED_WORDS - 1);
+}
+
+static bool
+is_visited(const AnnoySearch *search, const ItemPointerData *address)
+{
+	uint64		bit;
+	uint64		key = visited_key(address, &bit);
+	VisitedEntry *entry = visited_lookup(search->visited, key);
+
+	return entry != NULL && (entry->bits & bit) != 0;
 }
 
 /* Adds an address to the set; false if it was there. */
 static bool
 visit(AnnoySearch *search, const ItemPointerData *address)
 {
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(address);
-	uint64		key = (uint64) ItemPointerGetBlockNumberNoCheck(address) *
-		VISITED_WORDS + Min(offset / 64, VISITED_WORDS - 1);
-	uint64		bit = UINT64CONST(1) << (offset % 64);
+	uint64		bit;
+	uint64		key = visited_key(address, &bit);
 	bool		found;
 	VisitedEntry *entry = visited_insert(search->visited, key, &found);
 
@@ -172,15 +225,13 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->value = query;
 	search->limits = *limits;
 	search->undefined_kind = ANNOY_DISTANCE_NUMBER;
-	AnnoyClearCandidates(&search->unranked);
-	search->ranked.count = 0;
-	search->late.count = 0;
-	search->nan.count = 0;
-	search->leaves.count = 0;
+	clear_queues(search);
+	AnnoyEndSort(search);
 	search->keep = INITIAL_KEEP;
 	search->threshold = FLT_MAX;
 	search->aside = false;
 	search->finished = false;
+	search->rest = false;
 	search->rows = 0;
 	search->last_distance = -INFINITY;
 	search->page_count = 0;
@@ -190,9 +241,6 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->items.pages_read = 0;
 	search->tail_pages = 0;
 	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
-	clear_visited(search);
-	search->walk.nodes.count = 0;
-	search->walk.leaves.count = 0;
 	search->walk.hyperplanes = 0;
 	search->walk.pages_read = 0;
 
@@ -222,6 +270,12 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 			search->phase = PHASE_ITEMS;
 			return;
 		}
+		if (limits->order == ANNOY_ORDER_EXACT)
+		{
+			AnnoySortItems(search);
+			search->phase = PHASE_SORTED;
+			return;
+		}
 		AnnoyReadRoots(search->index, search->forest);
 		AnnoyStartWalk(&search->walk, &search->query);
 	}
@@ -235,53 +289,70 @@ bound(AnnoySearch *search, float lower)
 								lower);
 }
 
-/* Reads a candidate's vector and finds its distance. */
-static void
-rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
+bool
+AnnoyMeasureItem(AnnoySearch *search, ItemPointerData address, RankedItem *item)
 {
-	RankedItem	item;
-	ItemPointerData address = candidate->address;
 	struct varlena *value = AnnoyReadItem(&search->items, &address,
-										  &item.heap_tid);
+										  &item->heap_tid);
 
 	if (value == NULL)
-		return;					/* dead */
+		return false;
 	if (search->element->dimensions(value) != search->forest->meta.dimensions)
 		AnnoyReportCorruption(search->index,
 							  ItemPointerGetBlockNumberNoCheck(&address),
 							  "item of another number of dimensions");
-	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
-													 search->collation,
-													 PointerGetDatum(value),
-													 PointerGetDatum(search->value)));
+	item->distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
+													  search->collation,
+													  PointerGetDatum(value),
+													  PointerGetDatum(search->value)));
 	AnnoyReleaseItem(&search->items);
-	item.address = address;
+	item->address = address;
 	search->statistics.exact_distances++;
+	return true;
+}
+
+/* Ranks a candidate by its exact distance. */
+static void
+rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
+{
+	RankedItem	item;
+
+	if (!AnnoyMeasureItem(search, candidate->address, &item))
+		return;
 	AnnoyObserveDistance(&search->query, candidate->lower, item.distance);
 	if (isnan(item.distance))
 	{
 		item.distance = 0;
 		Ranked_push(&search->nan, item);
 	}
-	else if (item.distance < search->last_distance &&
-			 search->limits.order != ANNOY_ORDER_RELAXED)
-		Ranked_push(&search->late, item);
-	else
+	else if (item.distance >= search->last_distance ||
+			 search->limits.order == ANNOY_ORDER_ANY)
 		Ranked_push(&search->ranked, item);
 }
 
 /*
- * Takes a batch of candidates that may be nearer than the nearest ranked item.
+ * Whether something with a lower bound may be nearer than the nearest ranked
+ * item, and than the ceiling.
  */
+static inline bool
+may_be_next(AnnoySearch *search, float lower, double ceiling)
+{
+	if (search->ranked.count > 0)
+		ceiling = Min(ceiling, search->ranked.elements[0].distance);
+	else if (ceiling == INFINITY)
+		return true;			/* also if the bound is infinite */
+	return bound(search, lower) < ceiling;
+}
+
+/* Takes a batch of candidates that may be next. */
 static int
-take_batch(AnnoySearch *search, AnnoyCandidate *batch)
+take_batch(AnnoySearch *search, double ceiling, AnnoyCandidate *batch)
 {
 	int			count = 0;
 
 	while (count < ITEM_BATCH && search->unranked.count > 0 &&
-		   (search->ranked.count == 0 ||
-			bound(search, AnnoyFirstCandidate(&search->unranked)->lower) <
-			search->ranked.elements[0].distance))
+		   may_be_next(search, AnnoyFirstCandidate(&search->unranked)->lower,
+					   ceiling))
 	{
 		batch[count] = AnnoyTakeCandidate(&search->unranked);
 
@@ -293,21 +364,20 @@ take_batch(AnnoySearch *search, AnnoyCandidate *batch)
 }
 
 /*
- * Ranks candidates until none of them may be nearer than the nearest ranked
- * item.  (A batch that is not full is no sign of that: bounds may fall by what
+ * Ranks candidates until none of them may be next.  (A batch that is not full is no sign of that: bounds may fall by what
  * a query learns from the items that it ranks, AnnoyObserveDistance.)  Of a
  * batch the last ones may turn out not to have been needed yet; that costs less
  * than waiting for each.  Meanwhile the next batch is asked for: first its
  * pages, later the places on them.
  */
 static void
-rank_items(AnnoySearch *search)
+rank_items(AnnoySearch *search, double ceiling)
 {
 	AnnoyCandidate batch[ITEM_BATCH];
 	int			count;
 	bool		asked = false;
 
-	while ((count = take_batch(search, batch)) > 0)
+	while ((count = take_batch(search, ceiling, batch)) > 0)
 	{
 		const AnnoyCandidate *next;
 		int			next_count = ITEM_BATCH;
@@ -330,9 +400,50 @@ rank_items(AnnoySearch *search)
 	}
 }
 
-/* Next row of PHASE_NUMBERS; false when there is none left. */
+/*
+ * Ceases to inspect if the search has grown too large, and keeps only what is
+ * ranked already; everything else that was not visited comes in PHASE_REST.
+ */
 static bool
-next_number(AnnoySearch *search, RankedItem *item)
+leave_rest(AnnoySearch *search)
+{
+	if (search->limits.order != ANNOY_ORDER_ANY || !AnnoySearchIsLarge(search))
+		return false;
+	search->finished = true;
+	search->rest = true;
+	search->aside = false;
+	AnnoyClearCandidates(&search->unranked);
+	pfree(search->unranked.elements);
+	pfree(search->leaves.visits);
+	pfree(search->walk.nodes.elements);
+	pfree(search->walk.leaves.elements);
+	return true;
+}
+
+/*
+ * Ranks what has been inspected until the nearest ranked item is the next one,
+ * or nothing is nearer than the ceiling.
+ */
+static void
+rank_next(AnnoySearch *search, double ceiling)
+{
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		rank_items(search, ceiling);
+		if (!search->aside || !may_be_next(search, search->threshold, ceiling) ||
+			leave_rest(search))
+			return;
+		AnnoyFetchAside(search);
+	}
+}
+
+/*
+ * Next row of PHASE_NUMBERS; false when there is none left, or none below the
+ * ceiling.
+ */
+static bool
+next_number(AnnoySearch *search, double ceiling, RankedItem *item)
 {
 	if (search->forest->meta.dimensions == 0)
 		return false;
@@ -342,31 +453,29 @@ next_number(AnnoySearch *search, RankedItem *item)
 	for (;;)
 	{
 		double		rounds = search->statistics.resumptions + 1;
-		bool		may_resume = !search->finished;
 
-		CHECK_FOR_INTERRUPTS();
-		rank_items(search);
-		if (search->aside &&
-			(search->ranked.count == 0 ||
-			 bound(search, search->threshold) <
-			 search->ranked.elements[0].distance))
-		{
-			AnnoyFetchAside(search);
-			continue;
-		}
-		if (may_resume &&
+		rank_next(search, ceiling);
+		if (ceiling == INFINITY && !search->finished &&
 			(search->ranked.count == 0 ||
 			 search->rows >= ROWS_PER_BUDGET * rounds * rounds))
 		{
-			search->statistics.resumptions++;
-			AnnoyInspect(search);
+			if (!leave_rest(search))
+			{
+				search->statistics.resumptions++;
+				AnnoyInspect(search);
+			}
 			continue;
 		}
-		if (search->ranked.count == 0)
+		if (search->ranked.count == 0 ||
+			!(search->ranked.elements[0].distance < ceiling ||
+			  ceiling == INFINITY))
 			return false;
 		*item = Ranked_pop(&search->ranked);
-		if (item->distance > search->last_distance)
-			search->last_distance = item->distance;
+		/* a bound has failed */
+		if (item->distance < search->last_distance &&
+			search->limits.order == ANNOY_ORDER_SORTED)
+			continue;
+		search->last_distance = Max(search->last_distance, item->distance);
 		search->rows++;
 		return true;
 	}
@@ -398,12 +507,9 @@ load_tail_page(AnnoySearch *search, bool want_null)
 	AnnoyCheckSteps(search->index, search->next_block, search->tail_pages / 2);
 }
 
-/*
- * Loads rows of the next page of PHASE_ITEMS; false after the last.  Blocks
- * may be added while we look.
- */
-static bool
-load_item_page(AnnoySearch *search)
+/* Blocks may be added while we look. */
+bool
+AnnoyLoadItemPage(AnnoySearch *search)
 {
 	if (search->next_block >= search->block_count)
 		search->block_count = RelationGetNumberOfBlocks(search->index);
@@ -421,24 +527,35 @@ load_item_page(AnnoySearch *search)
 static void
 next_phase(AnnoySearch *search)
 {
-	bool		incomplete = search->limits.order == ANNOY_ORDER_OFF ||
+	bool		incomplete = !search->limits.resume ||
 		search->statistics.items_inspected >= search->limits.max_items;
 
-	search->phase++;
-	if (search->phase == PHASE_ITEMS)	/* only entered from the start */
-		search->phase++;
 	switch (search->phase)
 	{
-		case PHASE_TAIL_NAN:
-		case PHASE_TAIL_NULL:
+		case PHASE_NUMBERS:
+			search->phase = PHASE_NAN;
+			return;
+		case PHASE_NAN:
+			if (search->rest)
+			{
+				search->phase = PHASE_REST;
+				return;
+			}
 			/* what lies behind rows not inspected is not given out */
-			if (incomplete && search->undefined_kind == ANNOY_DISTANCE_NUMBER)
-				search->phase = PHASE_END;
-			search->next_block = search->forest->meta.tail;
+			search->phase = incomplete ? PHASE_END : PHASE_TAIL_NAN;
+			break;
+		case PHASE_REST:
+		case PHASE_SORTED:
+		case PHASE_ITEMS:
+			search->phase = PHASE_TAIL_NAN;
 			break;
 		default:
+			search->phase++;
 			break;
 	}
+	search->page_count = 0;
+	search->page_next = 0;
+	search->next_block = search->forest->meta.tail;
 }
 
 static void
@@ -452,80 +569,106 @@ set_result(AnnoySearchResult *result, const RankedItem *item,
 		kind == ANNOY_DISTANCE_NAN ? NAN : 0.0;
 }
 
+/* A result whose distance may be NaN. */
+static void
+set_measured(AnnoySearchResult *result, const RankedItem *item)
+{
+	set_result(result, item, isnan(item->distance) ? ANNOY_DISTANCE_NAN :
+			   ANNOY_DISTANCE_NUMBER);
+}
+
 /* Next row of the page at hand; false when it is used up. */
 static bool
-next_of_page(AnnoySearch *search, AnnoySearchResult *result,
-			 AnnoyDistanceKind kind)
+next_of_page(AnnoySearch *search, RankedItem *item)
 {
-	RankedItem	item = {0};
-
 	if (search->page_next >= search->page_count)
 		return false;
-	item.heap_tid = search->page_tids[search->page_next];
-	item.address = search->page_addresses[search->page_next];
+	item->heap_tid = search->page_tids[search->page_next];
+	item->address = search->page_addresses[search->page_next];
 	search->page_next++;
-	set_result(result, &item, kind);
 	return true;
 }
 
-bool
-AnnoyNextResult(AnnoySearch *search, AnnoySearchResult *result)
+/* Next row of PHASE_REST; false at the end. */
+static bool
+next_of_rest(AnnoySearch *search, RankedItem *item)
 {
-	RankedItem	item;
-
-	for (;;)
+	do
 	{
-		AnnoyDistanceKind kind;
-
+		while (next_of_page(search, item))
+			if (!is_visited(search, &item->address) &&
+				AnnoyMeasureItem(search, item->address, item))
+				return true;
 		CHECK_FOR_INTERRUPTS();
-		switch (search->phase)
-		{
-			case PHASE_NUMBERS:
-				if (next_number(search, &item))
-				{
-					set_result(result, &item, ANNOY_DISTANCE_NUMBER);
-					return true;
-				}
-				next_phase(search);
-				break;
-			case PHASE_LATE:
-				if (search->late.count > 0)
-				{
-					item = Ranked_pop(&search->late);
-					set_result(result, &item, ANNOY_DISTANCE_NUMBER);
-					return true;
-				}
-				next_phase(search);
-				break;
-			case PHASE_NAN:
-				if (search->nan.count > 0)
-				{
-					item = Ranked_pop(&search->nan);
-					set_result(result, &item, ANNOY_DISTANCE_NAN);
-					return true;
-				}
-				next_phase(search);
-				break;
-			case PHASE_ITEMS:
-				if (next_of_page(search, result, search->undefined_kind))
-					return true;
-				if (!load_item_page(search))
-					next_phase(search);
-				break;
-			case PHASE_TAIL_NAN:
-			case PHASE_TAIL_NULL:
-				kind = search->phase == PHASE_TAIL_NULL ||
-					(search->value == NULL) ? ANNOY_DISTANCE_NULL :
-					ANNOY_DISTANCE_NAN;
-				if (next_of_page(search, result, kind))
-					return true;
-				if (BlockNumberIsValid(search->next_block))
-					load_tail_page(search, search->phase == PHASE_TAIL_NULL);
-				else
-					next_phase(search);
-				break;
-			case PHASE_END:
+	} while (AnnoyLoadItemPage(search));
+	return false;
+}
+
+/* Next row of the phase at hand; false when there are no more. */
+static bool
+next_of_phase(AnnoySearch *search, double ceiling, AnnoySearchResult *result)
+{
+	RankedItem	item = {0};
+	bool		found;
+
+	switch (search->phase)
+	{
+		case PHASE_NUMBERS:
+			found = next_number(search, ceiling, &item);
+			set_result(result, &item, ANNOY_DISTANCE_NUMBER);
+			return found;
+		case PHASE_NAN:
+			if (search->nan.count == 0)
 				return false;
-		}
+			item = Ranked_pop(&search->nan);
+			set_result(result, &item, ANNOY_DISTANCE_NAN);
+			return true;
+		case PHASE_REST:
+			found = next_of_rest(search, &item);
+			set_measured(result, &item);
+			return found;
+		case PHASE_SORTED:
+			found = AnnoyNextSorted(search, &item);
+			set_measured(result, &item);
+			return found;
+		case PHASE_ITEMS:
+			while (!(found = next_of_page(search, &item)) &&
+				   AnnoyLoadItemPage(search))
+				CHECK_FOR_INTERRUPTS();
+			set_result(result, &item, search->undefined_kind);
+			return found;
+		case PHASE_TAIL_NAN:
+		case PHASE_TAIL_NULL:
+			while (!(found = next_of_page(search, &item)) &&
+				   BlockNumberIsValid(search->next_block))
+			{
+				CHECK_FOR_INTERRUPTS();
+				load_tail_page(search, search->phase == PHASE_TAIL_NULL);
+			}
+			set_result(result, &item,
+					   search->phase == PHASE_TAIL_NULL || search->value == NULL ?
+					   ANNOY_DISTANCE_NULL : ANNOY_DISTANCE_NAN);
+			return found;
+		case PHASE_END:
+			break;
 	}
+	return false;
+}
+
+bool
+AnnoyNextResult(AnnoySearch *search, double ceiling, AnnoySearchResult *result)
+{
+	while (search->phase != PHASE_END)
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* behind the numbers nothing is nearer */
+		if (ceiling != INFINITY && search->phase != PHASE_NUMBERS)
+			return false;
+		if (next_of_phase(search, ceiling, result))
+			return true;
+		if (ceiling != INFINITY)
+			return false;
+		next_phase(search);
+	}
+	return false;
 }

@@ -11,12 +11,16 @@
 
 #include "tree.h"
 
-/* What a search does when its first budget is used up (annoy.iterative_scan). */
+/*
+ * What becomes of rows that are found late, that is, after a farther one was
+ * given out.
+ */
 typedef enum AnnoySearchOrder
 {
-	ANNOY_ORDER_OFF,			/* it ends */
-	ANNOY_ORDER_RELAXED,		/* goes on; late items come at once */
-	ANNOY_ORDER_STRICT			/* goes on; late items are kept back */
+	ANNOY_ORDER_ANY,			/* they come at once */
+	ANNOY_ORDER_SORTED,			/* they are dropped */
+	ANNOY_ORDER_EXACT			/* there are none: all rows of the index are
+								 * ranked exactly before the first one comes */
 } AnnoySearchOrder;
 
 typedef struct AnnoySearchLimits
@@ -24,6 +28,7 @@ typedef struct AnnoySearchLimits
 	int64		search_k;		/* items to inspect before the first row, and
 								 * again at each resumption */
 	int64		max_items;		/* items to inspect in all */
+	bool		resume;			/* goes on when search_k items were inspected */
 	AnnoySearchOrder order;
 	float		epsilon;		/* see AnnoyInitQuery */
 } AnnoySearchLimits;
@@ -72,9 +77,20 @@ extern void AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 
 /*
  * The next row.  Numbers come in order (see AnnoySearchOrder), then NaN, then
- * NULL.  False at the end.
+ * NULL.  False at the end, and where the next row known is not nearer than
+ * "ceiling" (INFINITY: none), in which case nothing more is inspected and a
+ * later call goes on.
  */
-extern bool AnnoyNextResult(AnnoySearch *search, AnnoySearchResult *result);
+extern bool AnnoyNextResult(AnnoySearch *search, double ceiling,
+							AnnoySearchResult *result);
+
+/*
+ * Whether what the search remembers takes more than work_mem, beyond what every
+ * search takes.  ANNOY_ORDER_ANY then ceases to inspect by itself, and gives
+ * the rest of the index in no order; it still remembers a bit for each row that
+ * was ranked.  ANNOY_ORDER_EXACT never needs more.
+ */
+extern bool AnnoySearchIsLarge(const AnnoySearch *search);
 
 extern const AnnoySearchStatistics *AnnoyGetSearchStatistics(AnnoySearch *search);
 extern void AnnoyEndSearch(AnnoySearch *search);

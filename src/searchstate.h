@@ -1,16 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * searchstate.h
- *	  What search.c and inspect.c share: the state of a search.
+ *	  What search.c, inspect.c and exhaustive.c share: the state of a search.
  *
  * Entries of the leaves that were read are in one of these places:
  *
  *	unranked	lower bound below the threshold (candidate.h)
  *	ranked		exact distance known, heap by distance
- *	late		exact distance smaller than one already given out; strict
- *				order keeps them back until everything has been inspected
  *	nan			exact distance is NaN
- *	given out	or found to be dead
+ *	given out	or found to be dead, or dropped, see AnnoySearchOrder
  *	aside		lower bound not below the threshold: not stored at all, but
  *				found again in the leaves, which are remembered
  *
@@ -24,7 +22,9 @@
 #ifndef ANNOY_SEARCHSTATE_H
 #define ANNOY_SEARCHSTATE_H
 
+#include "executor/tuptable.h"
 #include "fmgr.h"
+#include "utils/tuplesort.h"
 
 #include "item.h"
 #include "leaf.h"
@@ -67,8 +67,9 @@ typedef struct LeafList
 typedef enum SearchPhase
 {
 	PHASE_NUMBERS,				/* rows in order of distance */
-	PHASE_LATE,					/* then those kept back */
 	PHASE_NAN,					/* then distances that are not numbers ... */
+	PHASE_REST,					/* (items in no order: those not visited) */
+	PHASE_SORTED,				/* (all items, sorted: ANNOY_ORDER_EXACT) */
 	PHASE_ITEMS,				/* (all items, if the query has no distance) */
 	PHASE_TAIL_NAN,				/* ... of the tail */
 	PHASE_TAIL_NULL,			/* and NULLs */
@@ -90,6 +91,9 @@ struct AnnoySearch
 	AnnoyWalk	walk;
 	AnnoyItemReader items;
 
+	MemoryContext queues;		/* what grows with a search */
+	Size		queues_size;	/* at first */
+
 	/* of the present query */
 	struct varlena *value;
 	AnnoySearchLimits limits;
@@ -97,7 +101,6 @@ struct AnnoySearch
 	SearchPhase phase;
 	AnnoyCandidates unranked;
 	RankedQueue ranked;
-	RankedQueue late;
 	RankedQueue nan;
 	LeafList	leaves;
 	struct visited_hash *visited;	/* search.c */
@@ -105,16 +108,19 @@ struct AnnoySearch
 	float		threshold;
 	bool		aside;			/* entries were left aside */
 	bool		finished;		/* nothing more may be inspected */
+	bool		rest;			/* what is left comes in PHASE_REST */
 	int64		rows;			/* given out with a number as distance */
 	double		last_distance;
 	AnnoyDistanceKind undefined_kind;	/* of PHASE_ITEMS; NUMBER: not entered */
-	BlockNumber next_block;		/* PHASE_ITEMS and the tail */
+	BlockNumber next_block;		/* pages of items, or of the tail */
 	BlockNumber block_count;
-	ItemPointerData *page_tids; /* rows of one page, PHASE_ITEMS and tail */
+	ItemPointerData *page_tids; /* rows of one of them */
 	ItemPointerData *page_addresses;
 	int			page_count;
 	int			page_next;
 	uint64		tail_pages;		/* read; each is read twice */
+	Tuplesortstate *sort;		/* exhaustive.c */
+	TupleTableSlot *sort_slot;
 	AnnoySearchStatistics statistics;
 };
 
@@ -123,5 +129,23 @@ extern void AnnoyInspect(AnnoySearch *search);
 
 /* inspect.c: ranks the leaves again for what was left aside. */
 extern void AnnoyFetchAside(AnnoySearch *search);
+
+/*
+ * search.c: reads an item and computes its distance, which may be NaN; false if
+ * it is dead.
+ */
+extern bool AnnoyMeasureItem(AnnoySearch *search, ItemPointerData address,
+							 RankedItem *item);
+
+/*
+ * search.c: loads the items of the next page in block order; false after the
+ * last.
+ */
+extern bool AnnoyLoadItemPage(AnnoySearch *search);
+
+/* exhaustive.c: ranks all items; then the next in order; forgets them. */
+extern void AnnoySortItems(AnnoySearch *search);
+extern bool AnnoyNextSorted(AnnoySearch *search, RankedItem *item);
+extern void AnnoyEndSort(AnnoySearch *search);
 
 #endif							/* ANNOY_SEARCHSTATE_H */

@@ -86,6 +86,7 @@ make_queues(AnnoySearch *search)
 	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
 	Ranked_init(&search->ranked, RANKED_INITIAL);
 	Ranked_init(&search->nan, NAN_INITIAL);
+	search->leaves.count = 0;
 	search->leaves.allocated = LEAVES_INITIAL;
 	search->leaves.visits = palloc(sizeof(LeafVisit) * LEAVES_INITIAL);
 	search->visited = visited_create(search->queues, VISITED_INITIAL, NULL);

@@ -11,6 +11,7 @@
 #include "annoycompat.h"
 #include "kernel.h"
 #include "options.h"
+#include "owner.h"
 
 ANNOY_MODULE_MAGIC("annoy", ANNOY_VERSION);
 
@@ -25,5 +26,6 @@ _PG_init(void)
 {
 	AnnoyInitOptions();
 	AnnoyInitPlanner();
+	AnnoyInitOwner();
 	(void) AnnoyChooseKernels(NULL);
 }

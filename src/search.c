@@ -450,6 +450,7 @@ set_result(AnnoySearchResult *result, const RankedItem *item,
 	result->kind = kind;
 	result->distance = kind == ANNOY_DISTANCE_NUMBER ? item->distance :
 		kind == ANNOY_DISTANCE_NAN ? NAN : 0.0;
+	result->no_value = false;
 }
 
 /* Next row of the page at hand; false when it is used up. */
@@ -518,7 +519,10 @@ AnnoyNextResult(AnnoySearch *search, AnnoySearchResult *result)
 					(search->value == NULL) ? ANNOY_DISTANCE_NULL :
 					ANNOY_DISTANCE_NAN;
 				if (next_of_page(search, result, kind))
+				{
+					result->no_value = search->phase == PHASE_TAIL_NULL;
 					return true;
+				}
 				if (BlockNumberIsValid(search->next_block))
 					load_tail_page(search, search->phase == PHASE_TAIL_NULL);
 				else

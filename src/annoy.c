@@ -12,6 +12,7 @@
 #include "collect.h"
 #include "kernel.h"
 #include "options.h"
+#include "owner.h"
 
 ANNOY_MODULE_MAGIC("annoy", ANNOY_VERSION);
 
@@ -27,5 +28,6 @@ _PG_init(void)
 	AnnoyInitOptions();
 	AnnoyInitPlanner();
 	AnnoyInitExecutor();
+	AnnoyInitOwner();
 	(void) AnnoyChooseKernels(NULL);
 }

@@ -18,17 +18,19 @@
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "utils/guc.h"
+#include "utils/acl.h"
 #include "utils/rel.h"
 #include "utils/tuplesort.h"
 
@@ -75,6 +77,17 @@ extern int	no_such_variable
 		ereport(ERROR, __VA_ARGS__); \
 		return dummy_value; \
 	} while (0)
+#endif
+
+/* 16 has one function for the privileges of most kinds of objects. */
+#if PG_VERSION_NUM < 160000
+static inline AclResult
+object_aclcheck(Oid class, Oid object, Oid role, AclMode mode)
+{
+	return class == ProcedureRelationId ?
+		pg_proc_aclcheck(object, role, mode) :
+		pg_namespace_aclcheck(object, role, mode);
+}
 #endif
 
 /* 17 has a process know its kind, where it asked the autovacuum code before. */
@@ -216,6 +229,22 @@ AnnoyReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
 	parse, query_string, cursor_options, bound_params
 #endif
 
+/* The tables that a plan changes, as indexes of its range table. */
+static inline Bitmapset *
+AnnoyGetResultRelations(const PlannedStmt *plan)
+{
+#if PG_VERSION_NUM >= 190000
+	return plan->resultRelationRelids;
+#else
+	Bitmapset  *relations = NULL;
+	ListCell   *cell;
+
+	foreach(cell, plan->resultRelations)
+		relations = bms_add_member(relations, lfirst_int(cell));
+	return relations;
+#endif
+}
+
 /*
  * Shared buffers' headers, looked at without a lock: whether the buffer has been
  * used so little of late that clock sweep will soon take it, and a request to
@@ -255,18 +284,6 @@ AnnoyGetSortedDatum(Tuplesortstate *sort, Datum *value)
 	return tuplesort_getdatum(sort, true, false, value, &isnull, NULL);
 #else
 	return tuplesort_getdatum(sort, true, value, &isnull, NULL);
-#endif
-}
-
-/*
- * For functions that run code of a table's owner: 17 takes the caller's schemas
- * off the search path (until AtEOXact_GUC undoes it).
- */
-static inline void
-AnnoyRestrictSearchPath(void)
-{
-#if PG_VERSION_NUM >= 170000
-	RestrictSearchPath();
 #endif
 }
 

@@ -69,13 +69,13 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "annoycompat.h"
 #include "check.h"
 #include "indexaccess.h"
+#include "owner.h"
 
 PG_FUNCTION_INFO_V1(annoy_index_check);
 
@@ -196,22 +196,11 @@ annoy_index_check(PG_FUNCTION_ARGS)
 	Oid			heap_oid = IndexGetRelation(index_oid, true);
 	Relation	heap = NULL;
 	Relation	index;
-	Oid			user = InvalidOid;
-	int			security_context = 0;
-	int			nest_level = 0;
+	AnnoyCaller caller;
 
 	/* what is no index is reported when it is opened as one */
 	if (OidIsValid(heap_oid))
-	{
 		heap = table_open(heap_oid, AccessShareLock);
-
-		/* index expressions are code of the table's owner */
-		GetUserIdAndSecContext(&user, &security_context);
-		SetUserIdAndSecContext(heap->rd_rel->relowner, security_context |
-							   SECURITY_RESTRICTED_OPERATION);
-		nest_level = NewGUCNestLevel();
-		AnnoyRestrictSearchPath();
-	}
 	index = AnnoyOpenIndex(index_oid);
 	if (heap == NULL || heap_oid != IndexGetRelation(index_oid, false))
 		ereport(ERROR,
@@ -226,10 +215,11 @@ annoy_index_check(PG_FUNCTION_ARGS)
 				 errmsg("cannot verify unlogged index \"%s\" during recovery, skipping",
 						RelationGetRelationName(index))));
 	else
+	{
+		AnnoyBecomeOwner(&caller, heap, index);
 		check_with_snapshot(heap, index, heap_all_indexed);
-
-	AtEOXact_GUC(false, nest_level);
-	SetUserIdAndSecContext(user, security_context);
+		AnnoyBecomeCaller(&caller);
+	}
 	index_close(index, AccessShareLock);
 	table_close(heap, AccessShareLock);
 	PG_RETURN_VOID();

@@ -18,6 +18,7 @@
 
 #include "annoycompat.h"
 #include "check.h"
+#include "owner.h"
 
 /* More parts than the longest value can have. */
 #define MAX_PARTS 1024
@@ -415,7 +416,7 @@ expect_row(Relation index, ItemPointer heap_tid, Datum *values, bool *isnull,
 static void
 scan_heap(AnnoyCheck *check)
 {
-	IndexInfo  *index_info = BuildIndexInfo(check->index);
+	IndexInfo  *index_info = AnnoyBuildIndexInfo(check->index);
 	TableScanDesc scan = table_beginscan_strat(check->heap, check->snapshot, 0,
 											   NULL, true, true);
 

@@ -189,18 +189,6 @@ close_for_info(Relation index, Relation heap)
 		table_close(heap, NoLock);
 }
 
-static int64
-count_items(Relation index, Relation heap)
-{
-	AnnoyRows	rows;
-	int64		count;
-
-	AnnoyBeginRows(&rows, heap, index);
-	count = AnnoyCountRows(&rows);
-	AnnoyEndRows(&rows);
-	return count;
-}
-
 static List *
 list_info(Oid oid, InfoFlags flags)
 {
@@ -212,7 +200,8 @@ list_info(Oid oid, InfoFlags flags)
 	AnnoyReadMeta(index, &meta);
 	entries = list_parameters(index, &meta, meta.seed);
 	if (flags.n_items)
-		entries = add_number(entries, "n_items", count_items(index, heap));
+		entries = add_number(entries, "n_items",
+							 AnnoyCountRows(heap, index));
 	if (flags.n_trees)
 		entries = add_number(entries, "n_trees", meta.n_trees);
 	if (flags.memory)
@@ -326,7 +315,7 @@ annoy_n_items(PG_FUNCTION_ARGS)
 {
 	Relation	heap;
 	Relation	index = open_for_info(PG_GETARG_OID(0), true, &heap);
-	int64		count = count_items(index, heap);
+	int64		count = AnnoyCountRows(heap, index);
 
 	close_for_info(index, heap);
 	PG_RETURN_INT64(count);

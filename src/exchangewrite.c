@@ -31,6 +31,7 @@
 #include "annoycompat.h"
 #include "exchange.h"
 #include "indexaccess.h"
+#include "owner.h"
 
 PG_FUNCTION_INFO_V1(annoy_serialize);
 PG_FUNCTION_INFO_V1(annoy_save);
@@ -288,10 +289,14 @@ write_row(Relation index, ItemPointer heap_tid, Datum *values, bool *isnull,
 static void
 write_rows(Export *export)
 {
-	IndexInfo  *index_info = BuildIndexInfo(export->index);
+	AnnoyCaller caller;
+	IndexInfo  *index_info;
 	TableScanDesc scan = table_beginscan_strat(export->heap,
 											   GetActiveSnapshot(), 0, NULL,
 											   true, false);
+
+	AnnoyBecomeOwner(&caller, export->heap, export->index);
+	index_info = AnnoyBuildIndexInfo(export->index);
 
 	/* as for CREATE INDEX CONCURRENTLY: by the snapshot; no constraints */
 	index_info->ii_Concurrent = true;
@@ -305,6 +310,7 @@ write_rows(Export *export)
 	}
 	(void) table_index_build_scan(export->heap, export->index, index_info,
 								  false, false, write_row, export, scan);
+	AnnoyBecomeCaller(&caller);
 }
 
 /* ---------------------------------------------------------------------
@@ -392,23 +398,10 @@ write_trees(Export *export)
 		AnnoyReportFileError(&error, "could not write Annoy data");
 }
 
-/*
- * Rows and trees, while the table's owner is in force: index expressions are
- * code of his.
- */
 static void
 write_index(Export *export)
 {
-	Oid			user;
-	int			security_context;
-	int			nest_level;
 	AnnoyFileError error;
-
-	GetUserIdAndSecContext(&user, &security_context);
-	SetUserIdAndSecContext(export->heap->rd_rel->relowner, security_context |
-						   SECURITY_RESTRICTED_OPERATION);
-	nest_level = NewGUCNestLevel();
-	AnnoyRestrictSearchPath();
 
 	export->element = AnnoyGetOpclassInfo(export->index)->element;
 	export->forest = AnnoyLoadForest(export->index, CurrentMemoryContext);
@@ -431,9 +424,6 @@ write_index(Export *export)
 		write_trees(export);
 	else if (!AnnoyFinishFile(&export->writer, NULL, export->source, &error))
 		AnnoyReportFileError(&error, "could not write Annoy data");
-
-	AtEOXact_GUC(false, nest_level);
-	SetUserIdAndSecContext(user, security_context);
 }
 
 /* Opens index and table with all checks; memory is of a context of its own. */

@@ -16,19 +16,22 @@
 #include "catalog/index.h"
 #include "catalog/pg_class_d.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
-#include "nodes/nodes.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "annoy.h"
 #include "annoycompat.h"
 #include "indexaccess.h"
+#include "opclass.h"
+#include "owner.h"
 
 Relation
 AnnoyOpenIndex(Oid oid)
@@ -74,22 +77,6 @@ AnnoyCheckRecovery(Relation index)
 						RelationGetRelationName(index))));
 }
 
-/*
- * Adds the columns of the index's expressions or condition, a column of
- * pg_index, as they were written: the relation cache has them simplified, with
- * SQL functions expanded, where a query would name the function's arguments.
- */
-static void
-add_columns(Relation index, AttrNumber source, Bitmapset **attributes)
-{
-	bool		isnull;
-	Datum		tree = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, source,
-									   &isnull);
-
-	if (!isnull)
-		pull_varattnos(stringToNode(TextDatumGetCString(tree)), 1, attributes);
-}
-
 /* May the user read all columns that the index is made of? */
 static bool
 can_select_columns(Relation heap, Relation index)
@@ -102,8 +89,10 @@ can_select_columns(Relation heap, Relation index)
 	if (attribute != InvalidAttrNumber)
 		attributes = bms_make_singleton(attribute -
 										FirstLowInvalidHeapAttributeNumber);
-	add_columns(index, Anum_pg_index_indexprs, &attributes);
-	add_columns(index, Anum_pg_index_indpred, &attributes);
+	pull_varattnos(AnnoyReadIndexTree(index, Anum_pg_index_indexprs), 1,
+				   &attributes);
+	pull_varattnos(AnnoyReadIndexTree(index, Anum_pg_index_indpred), 1,
+				   &attributes);
 
 	while ((member = bms_next_member(attributes, member)) >= 0)
 	{
@@ -125,14 +114,49 @@ can_select_columns(Relation heap, Relation index)
 	return attributes != NULL;
 }
 
+/* check_functions_in_node: as the executor has it (ExecInitFunc). */
+static bool
+check_function_privilege(Oid function, void *context)
+{
+	AclResult	result = object_aclcheck(ProcedureRelationId, function,
+										 GetUserId(), ACL_EXECUTE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+	return false;
+}
+
+/* expression_tree_walker */
+static bool
+check_function_privileges(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, check_function_privilege, context);
+	return expression_tree_walker(node, check_function_privileges, context);
+}
+
 static void
 check_privileges(Relation heap, Relation index)
 {
+	Oid			schema = RelationGetNamespace(heap);
+	Node	   *tree;
+	AclResult	result = object_aclcheck(NamespaceRelationId, schema,
+										 GetUserId(), ACL_USAGE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
 	if (pg_class_aclcheck(RelationGetRelid(heap), GetUserId(),
 						  ACL_SELECT) != ACLCHECK_OK &&
 		!can_select_columns(heap, index))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
 					   RelationGetRelationName(heap));
+	(void) check_function_privilege(index_getprocid(index, 1,
+													ANNOY_DISTANCE_PROC), NULL);
+	tree = AnnoyReadIndexTree(index, Anum_pg_index_indexprs);
+	(void) check_function_privileges(tree, NULL);
+	tree = AnnoyReadIndexTree(index, Anum_pg_index_indpred);
+	(void) check_function_privileges(tree, NULL);
 
 	/* with row_security = off this is an error already */
 	if (check_enable_rls(RelationGetRelid(heap), InvalidOid,

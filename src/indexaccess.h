@@ -25,8 +25,10 @@ extern void AnnoyCheckRecovery(Relation index);
  * query that orders by the index could not be run by this user, or not with
  * this index:
  *
+ * - no USAGE of the table's schema;
  * - no SELECT on the table, nor on all columns that the index is made of, those
  *	 of its expression and its condition included;
+ * - no EXECUTE on a function of these, or the operator's;
  * - a row-level security policy applies;
  * - the transaction's snapshots may see row versions that are not in the index
  *	 (pg_index.indcheckxmin).

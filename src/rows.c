@@ -8,16 +8,27 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
+#include "catalog/pg_index.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
+#include "storage/predicate.h"
 #include "utils/snapmgr.h"
 
 #include "annoycompat.h"
 #include "rows.h"
+#include "search.h"
+
+/* Whether all rows are in the index, each with the value of a column. */
+static bool
+is_plain_column(Relation index)
+{
+	return index->rd_index->indkey.values[0] != InvalidAttrNumber &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
 
 void
 AnnoyBeginRows(AnnoyRows *rows, Relation heap, Relation index)
@@ -26,16 +37,13 @@ AnnoyBeginRows(AnnoyRows *rows, Relation heap, Relation index)
 	rows->heap = heap;
 	rows->index = index;
 
-	GetUserIdAndSecContext(&rows->user, &rows->security_context);
-	SetUserIdAndSecContext(heap->rd_rel->relowner, rows->security_context |
-						   SECURITY_RESTRICTED_OPERATION);
-	rows->nest_level = NewGUCNestLevel();
-	AnnoyRestrictSearchPath();
-
+	rows->as_owner = !is_plain_column(index);
+	if (rows->as_owner)
+		AnnoyBecomeOwner(&rows->caller, heap, index);
 	rows->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	rows->slot = table_slot_create(heap, NULL);
 	rows->by_tid = table_beginscan_tid(heap, rows->snapshot);
-	rows->info = BuildIndexInfo(index);
+	rows->info = AnnoyBuildIndexInfo(index);
 	rows->estate = CreateExecutorState();
 	GetPerTupleExprContext(rows->estate)->ecxt_scantuple = rows->slot;
 	rows->condition = ExecPrepareQual(rows->info->ii_Predicate, rows->estate);
@@ -52,8 +60,8 @@ AnnoyEndRows(AnnoyRows *rows)
 	FreeExecutorState(rows->estate);
 	table_endscan(rows->by_tid);
 	UnregisterSnapshot(rows->snapshot);
-	AtEOXact_GUC(false, rows->nest_level);
-	SetUserIdAndSecContext(rows->user, rows->security_context);
+	if (rows->as_owner)
+		AnnoyBecomeCaller(&rows->caller);
 }
 
 /*
@@ -94,19 +102,50 @@ AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid)
 	return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 }
 
-int64
-AnnoyCountRows(AnnoyRows *rows)
+static int64
+count_column(Relation heap, AttrNumber column)
 {
-	TableScanDesc scan = table_beginscan(rows->heap, rows->snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	TableScanDesc scan = table_beginscan(heap, GetActiveSnapshot(), 0, NULL);
 	int64		count = 0;
-	Datum		value;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, rows->slot))
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (is_item(rows, &value))
+		if (!slot_attisnull(slot, column))
 			count++;
 	}
 	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
 	return count;
+}
+
+/* The index tells what an expression or a condition has once decided. */
+static int64
+count_entries(Relation heap, Relation index)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	AnnoySearchLimits limits = {.search_k = 1,.max_items = 1};
+	AnnoySearch *search = AnnoyBeginSearch(index);
+	AnnoySearchResult result;
+	int64		count = 0;
+
+	/* as index_beginscan does for access methods without locks of their own */
+	PredicateLockRelation(index, snapshot);
+
+	/* no query: all rows, those without a value at the end */
+	AnnoyStartSearch(search, NULL, &limits);
+	while (AnnoyNextResult(search, &result) && !result.no_value)
+		if (table_index_fetch_tuple_check(heap, &result.heap_tid, snapshot, NULL))
+			count++;
+	AnnoyEndSearch(search);
+	return count;
+}
+
+int64
+AnnoyCountRows(Relation heap, Relation index)
+{
+	if (is_plain_column(index))
+		return count_column(heap, index->rd_index->indkey.values[0]);
+	return count_entries(heap, index);
 }

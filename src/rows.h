@@ -16,6 +16,8 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
+#include "owner.h"
+
 typedef struct AnnoyRows
 {
 	Relation	heap;
@@ -28,18 +30,13 @@ typedef struct AnnoyRows
 	struct IndexInfo *info;
 	EState	   *estate;
 	ExprState  *condition;
-
-	/* of the caller, while the table's owner is in force */
-	Oid			user;
-	int			security_context;
-	int			nest_level;
+	bool		as_owner;		/* there is something to evaluate */
+	AnnoyCaller caller;
 } AnnoyRows;
 
 /*
- * Between Begin and End index expressions and conditions run as the table's
- * owner, whose code they are, and without the caller's search path; so nothing
- * else that depends on the user or on settings may be done there.  The active
- * snapshot says which rows there are.
+ * Between Begin and End the table's owner may be in force (owner.h).  The
+ * active snapshot says which rows there are.
  */
 extern void AnnoyBeginRows(AnnoyRows *rows, Relation heap, Relation index);
 extern void AnnoyEndRows(AnnoyRows *rows);
@@ -51,7 +48,10 @@ extern void AnnoyEndRows(AnnoyRows *rows);
  */
 extern Datum AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid);
 
-/* Number of visible rows in the index whose value is not NULL. */
-extern int64 AnnoyCountRows(AnnoyRows *rows);
+/*
+ * Number of rows in the index that the active snapshot sees and whose value is
+ * not NULL.  Evaluates nothing, so the caller stays in force.
+ */
+extern int64 AnnoyCountRows(Relation heap, Relation index);
 
 #endif							/* ANNOY_ROWS_H */

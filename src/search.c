@@ -568,6 +568,7 @@ set_result(AnnoySearchResult *result, const RankedItem *item,
 	result->kind = kind;
 	result->distance = kind == ANNOY_DISTANCE_NUMBER ? item->distance :
 		kind == ANNOY_DISTANCE_NAN ? NAN : 0.0;
+	result->no_value = false;
 }
 
 /* A result whose distance may be NaN. */
@@ -649,6 +650,7 @@ next_of_phase(AnnoySearch *search, double ceiling, AnnoySearchResult *result)
 			set_result(result, &item,
 					   search->phase == PHASE_TAIL_NULL || search->value == NULL ?
 					   ANNOY_DISTANCE_NULL : ANNOY_DISTANCE_NAN);
+			result->no_value = search->phase == PHASE_TAIL_NULL;
 			return found;
 		case PHASE_END:
 			break;

@@ -57,6 +57,7 @@ typedef struct AnnoySearchResult
 	ItemPointerData address;	/* of the item; invalid for rows of the tail */
 	AnnoyDistanceKind kind;
 	double		distance;		/* NaN or 0 where it is no number */
+	bool		no_value;		/* the row's value is NULL */
 } AnnoySearchResult;
 
 typedef struct AnnoySearch AnnoySearch;

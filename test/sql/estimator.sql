@@ -256,6 +256,24 @@ SELECT annoy_distance('points_expression', a.ctid, b.ctid) = subvector(a.e, 1, 2
 SELECT annoy_n_items('points_l2'), annoy_n_items('points_part'), annoy_n_items('points_expression'), annoy_n_items('few_index');
 SELECT failure($$SELECT annoy_nns_by_vector('points_expression', '[1,2,3,4,5,6,7,8]'::vector)$$);
 
+-- What is counted through the index: not rows that are deleted or not seen, once
+-- those updated in place; not NULL, but a vector without direction.
+CREATE TABLE counted (id int PRIMARY KEY, n int, e vector(2)) WITH (fillfactor = 50);
+CREATE INDEX counted_expression ON counted USING annoy ((l2_normalize(e)::vector(2)));
+CREATE INDEX counted_part ON counted USING annoy (e) WHERE id % 3 = 0;
+SELECT annoy_n_items('counted_expression'), annoy_n_items('counted_part');
+INSERT INTO counted SELECT i, 0, CASE i % 10 WHEN 0 THEN NULL WHEN 1 THEN '[0,0]' ELSE ARRAY[i, 1]::vector END FROM generate_series(1, 3000) AS i;
+DELETE FROM counted WHERE id % 7 = 0;
+UPDATE counted SET n = 1 WHERE id % 5 < 3;
+UPDATE counted SET e = NULL WHERE id % 11 = 0;
+BEGIN;
+DECLARE before CURSOR FOR SELECT annoy_n_items('counted_expression'), annoy_n_items('counted_part'),
+	count(e), count(e) FILTER (WHERE id % 3 = 0) FROM counted;
+DELETE FROM counted WHERE id < 100;
+FETCH before;
+SELECT annoy_n_items('counted_expression'), annoy_n_items('counted_part'), count(e), count(e) FILTER (WHERE id % 3 = 0) FROM counted;
+ROLLBACK;
+
 -- Their functions run as the table's owner, and cannot leave traces.
 CREATE ROLE annoy_owner;
 CREATE ROLE annoy_reader;

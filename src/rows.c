@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
@@ -135,7 +137,8 @@ count_entries(Relation heap, Relation index)
 
 	/* no query: all rows, those without a value at the end */
 	AnnoyStartSearch(search, NULL, &limits);
-	while (AnnoyNextResult(search, &result) && !result.no_value)
+	while (AnnoyNextResult(search, INFINITY, &result) &&
+		   !result.no_value)
 		if (table_index_fetch_tuple_check(heap, &result.heap_tid, snapshot, NULL))
 			count++;
 	AnnoyEndSearch(search);

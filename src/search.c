@@ -86,8 +86,9 @@ AnnoyBeginSearch(Relation index)
 		search->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
 		search->query_memory = (void *)
 			TYPEALIGN(64, palloc(AnnoyQueryMemory(dimensions) + 64));
+		/* zeroes: all 16 entries of an open block are ranked, used or not */
 		search->block_scratch =
-			palloc(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
+			palloc0(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
 	}
 	AnnoyInitWalk(&search->walk, index, search->forest);
 	search->walk.use_copies = true;

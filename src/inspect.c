@@ -254,51 +254,129 @@ AnnoyFetchAside(AnnoySearch *search)
 	}
 }
 
-void
-AnnoyLocateItems(AnnoySearch *search, const ItemPointerData *addresses,
-				 int count, int64 *positions, int64 max_items)
-{
-	int			s = search->forest->sketcher.sketch_dimensions;
-	ItemPointerData *entries =
-		palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(s));
-	int64		inspected = 0;
-	int			missing = count;
-	AnnoyLeafCandidate leaf;
+/* ---------------------------------------------------------------------
+ * Calibration
+ * ---------------------------------------------------------------------
+ */
 
+/* What a walk has met of a member's neighbours. */
+typedef struct Location
+{
+	AnnoySearch *search;
+	const AnnoySearchResult *neighbors; /* [count], by distance */
+	int			count;
+	int64	   *positions;		/* [count]; PG_INT64_MAX: not met yet */
+	ItemPointer self;
+	int			wanted;			/* the last one not met is the wanted-th */
+	AnnoySearchResult *met;		/* [wanted], no farther than that one */
+	int			met_count;
+	int64		inspected;
+} Location;
+
+/* Whether an item is one of the neighbours, or may be as near as one. */
+static bool
+may_be_near(const Location *location, const AnnoyCandidate *candidate)
+{
+	const AnnoySearch *search = location->search;
+
+	for (int i = 0; i < location->count; i++)
+		if (ItemPointerCompare(unconstify(ItemPointerData *, &location->neighbors[i].address),
+							   unconstify(ItemPointerData *, &candidate->address)) == 0)
+			return true;
+	return AnnoyBoundToDistance(&search->forest->sketcher, &search->query,
+								candidate->lower) <=
+		location->neighbors[location->wanted - 1].distance;
+}
+
+/*
+ * Counts an item that was met.  Those farther than the last neighbour not met
+ * are of no more use, so there are never more than "wanted" in the list.
+ */
+static void
+meet_item(Location *location, const AnnoySearchResult *item)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < location->met_count; i++)
+		if (ItemPointerEquals(&location->met[i].heap_tid,
+							  unconstify(ItemPointerData *, &item->heap_tid)))
+			return;				/* through another tree */
+	location->met[location->met_count++] = *item;
+	for (int rank = 0; rank < location->wanted; rank++)
+	{
+		int			nearer = 0;
+
+		for (int i = 0; i < location->met_count; i++)
+			nearer += location->met[i].distance <=
+				location->neighbors[rank].distance;
+		if (nearer > rank && location->positions[rank] == PG_INT64_MAX)
+			location->positions[rank] = location->inspected;
+	}
+	while (location->wanted > 0 &&
+		   location->positions[location->wanted - 1] != PG_INT64_MAX)
+		location->wanted--;
+	for (int i = 0; i < location->met_count && location->wanted > 0; i++)
+		if (location->met[i].distance <=
+			location->neighbors[location->wanted - 1].distance)
+			location->met[kept++] = location->met[i];
+	location->met_count = kept;
+}
+
+/* The entries of a leaf page. */
+static void
+locate_on_leaf(Location *location, AnnoyCandidates *entries)
+{
+	AnnoySearch *search = location->search;
+
+	for (int64 i = 0; i < entries->count && location->wanted > 0; i++)
+	{
+		AnnoySearchResult item;
+
+		CHECK_FOR_INTERRUPTS();
+		if (may_be_near(location, &entries->elements[i]) &&
+			AnnoyMeasureItem(search, &entries->elements[i].address,
+							 &item.heap_tid, &item.distance) &&
+			!ItemPointerEquals(&item.heap_tid, location->self) &&
+			item.distance <= location->neighbors[location->wanted - 1].distance)
+			meet_item(location, &item);
+	}
+}
+
+void
+AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
+					 const AnnoySearchResult *neighbors, int count,
+					 int64 *positions, int64 max_items)
+{
+	AnnoyCandidates *entries = &search->unranked;
+	AnnoyLeafCandidate leaf;
+	Location	location = {search, neighbors, count, positions, self, count};
+
+	location.met = palloc(sizeof(AnnoySearchResult) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		positions[i] = PG_INT64_MAX;
 	AnnoyStartWalk(&search->walk, &search->query);
-	while (missing > 0 && inspected < max_items &&
+	while (location.wanted > 0 && location.inspected < max_items &&
 		   AnnoyTakeLeaf(&search->walk, &leaf))
 	{
 		Buffer		buffer = AnnoyReadPage(search->index, leaf.link.block,
 										   ANNOY_PAGE_LEAF, BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buffer);
-		BlockNumber chain = AnnoyPageGetOpaque(page)->chainlink;
-		int			n;
+		AnnoyLeafCandidate rest = {leaf.distance,
+			{AnnoyPageGetOpaque(page)->chainlink, ANNOY_ANY_VERSION},
+			leaf.directory
+		};
 
-		AnnoyCheckLeaf(search->index, page, leaf.link.block, s);
-		n = AnnoyListLeaf(page, s, entries);
+		AnnoyCheckLeaf(search->index, page, leaf.link.block,
+					   search->forest->sketcher.sketch_dimensions);
+		AnnoyClearCandidates(entries);
+		(void) AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
+							 -FLT_MAX, FLT_MAX, search->block_scratch, entries);
 		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
-		if (BlockNumberIsValid(chain))
-		{
-			AnnoyLeafCandidate rest = {leaf.distance,
-				{chain, ANNOY_ANY_VERSION}, leaf.directory
-			};
-
+		if (BlockNumberIsValid(rest.link.block))
 			AnnoyReturnLeaf(&search->walk, rest);
-		}
-		inspected += n;
-		for (int e = 0; e < n; e++)
-			for (int i = 0; i < count; i++)
-				if (positions[i] == PG_INT64_MAX &&
-					ItemPointerEquals(&entries[e],
-									  unconstify(ItemPointerData *, &addresses[i])))
-				{
-					positions[i] = inspected;
-					missing--;
-				}
+		location.inspected += entries->count;
+		locate_on_leaf(&location, entries);
 	}
-	pfree(entries);
+	pfree(location.met);
 }

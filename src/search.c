@@ -236,27 +236,36 @@ bound(AnnoySearch *search, float lower)
 								lower);
 }
 
+bool
+AnnoyMeasureItem(AnnoySearch *search, ItemPointer address,
+				 ItemPointer heap_tid, double *distance)
+{
+	struct varlena *value = AnnoyReadItem(&search->items, address, heap_tid);
+
+	if (value == NULL)
+		return false;
+	if (search->element->dimensions(value) != search->forest->meta.dimensions)
+		AnnoyReportCorruption(search->index,
+							  ItemPointerGetBlockNumberNoCheck(address),
+							  "item of another number of dimensions");
+	*distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
+												 search->collation,
+												 PointerGetDatum(value),
+												 PointerGetDatum(search->value)));
+	AnnoyReleaseItem(&search->items);
+	return true;
+}
+
 /* Reads a candidate's vector and finds its distance. */
 static void
 rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
 {
 	RankedItem	item;
-	ItemPointerData address = candidate->address;
-	struct varlena *value = AnnoyReadItem(&search->items, &address,
-										  &item.heap_tid);
 
-	if (value == NULL)
+	item.address = candidate->address;
+	if (!AnnoyMeasureItem(search, &item.address, &item.heap_tid,
+						  &item.distance))
 		return;					/* dead */
-	if (search->element->dimensions(value) != search->forest->meta.dimensions)
-		AnnoyReportCorruption(search->index,
-							  ItemPointerGetBlockNumberNoCheck(&address),
-							  "item of another number of dimensions");
-	item.distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
-													 search->collation,
-													 PointerGetDatum(value),
-													 PointerGetDatum(search->value)));
-	AnnoyReleaseItem(&search->items);
-	item.address = address;
 	search->statistics.exact_distances++;
 	AnnoyObserveDistance(&search->query, candidate->lower, item.distance);
 	if (isnan(item.distance))

@@ -83,12 +83,14 @@ extern void AnnoyEndSearch(AnnoySearch *search);
 extern const AnnoyForest *AnnoyGetSearchForest(AnnoySearch *search);
 
 /*
- * For calibration: repeats the walk of the query started last and tells how
- * many items were inspected, with the leaf included, when each of the items
- * was first seen; PG_INT64_MAX for one that was not seen within max_items.
+ * For calibration: repeats the walk of the query started last, whose "count"
+ * nearest neighbours are given by distance, and tells how many items had been
+ * inspected, with the leaf included, when the i-th was found: when so many rows,
+ * without "self", had been met as near as it or nearer.  Among equal ones no
+ * row counts for more than another.  PG_INT64_MAX: not within max_items.
  */
-extern void AnnoyLocateItems(AnnoySearch *search,
-							 const ItemPointerData *addresses, int count,
-							 int64 *positions, int64 max_items);
+extern void AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
+								 const AnnoySearchResult *neighbors, int count,
+								 int64 *positions, int64 max_items);
 
 #endif							/* ANNOY_SEARCH_H */

@@ -118,6 +118,12 @@ struct AnnoySearch
 	AnnoySearchStatistics statistics;
 };
 
+/*
+ * search.c: reads an item and computes its distance; false if it is dead.
+ */
+extern bool AnnoyMeasureItem(AnnoySearch *search, ItemPointer address,
+							 ItemPointer heap_tid, double *distance);
+
 /* inspect.c: inspects search_k entries more. */
 extern void AnnoyInspect(AnnoySearch *search);
 

@@ -315,6 +315,13 @@ visit_page(AnnoyCheck *check, BlockNumber block)
 		verify_item_page(check, buffer, info);
 	memcpy(copy.data, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
+	if (block < check->forest->meta.former_end && block != ANNOY_META_BLOCK &&
+		info->kind != ANNOY_PAGE_ITEM && info->kind != ANNOY_PAGE_TAIL)
+	{
+		/* of no use any more: VACUUM makes them item pages */
+		check->orphans += info->kind != 0;
+		info->kind = 0;
+	}
 	if (info->kind == 0)
 		return;
 

@@ -103,7 +103,8 @@ get_limits(const AnnoyScan *state, Relation index)
 	const AnnoyForest *forest = AnnoyGetSearchForest(state->search);
 	AnnoySearchLimits limits;
 	int64		automatic =
-		AnnoyEstimateSearchK(index, AnnoyEstimateItems(index, &forest->meta));
+		AnnoyEstimateSearchK(&forest->meta,
+							 AnnoyEstimateItems(index, &forest->meta));
 	double		doublings;
 	int64		least = (int64) forest->meta.n_trees *
 		(state->neighbors > 0 ? state->neighbors : AnnoyGetNeighbors(index));

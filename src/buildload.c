@@ -702,7 +702,7 @@ next_block(AnnoyItemStream *stream)
 		stream->block_end = Min(first + BLOCKS_AT_ONCE,
 								build->shared->item_blocks);
 	}
-	stream->count = AnnoyListItems(build->index, stream->block++,
+	stream->count = AnnoyListItems(build->index, stream->block++, NULL,
 								   stream->heap_tids, stream->addresses);
 	stream->next = 0;
 	return true;

@@ -62,6 +62,7 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 	limits.max_items = CALIBRATION_ITEMS;
 	limits.order = ANNOY_ORDER_OFF;
 	limits.epsilon = CALIBRATION_EPSILON;
+	limits.snapshot = NULL;
 	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
 	AnnoyUnpackTid(member->tid, &self);
 	while (count < ANNOY_CALIBRATION_NEIGHBORS && AnnoyNextResult(search, next) &&

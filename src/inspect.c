@@ -64,6 +64,7 @@ rank_page(AnnoySearch *search, Buffer buffer, float from)
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
+	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
 	AnnoyCheckLeaf(search->index, page, BufferGetBlockNumber(buffer), s);
 	links.version = AnnoyPageGetLeafHeader(page)->version;
 	links.count = AnnoyPageGetLeafHeader(page)->count;

@@ -91,7 +91,7 @@ has_items(Relation index, Relation heap)
 		int			count;
 
 		CHECK_FOR_INTERRUPTS();
-		count = AnnoyListItems(index, block, heap_tids, addresses);
+		count = AnnoyListItems(index, block, NULL, heap_tids, addresses);
 		for (int i = 0; i < count; i++)
 			if (heap == NULL || !row_is_dead(&heap_tids[i], heap))
 				return true;

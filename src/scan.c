@@ -165,6 +165,7 @@ start_scan(IndexScanDesc scan)
 		state->query = pg_detoast_datum_copy(value);
 	}
 	limits = get_limits(state, scan->indexRelation);
+	limits.snapshot = scan->xs_snapshot;
 	AnnoyStartSearch(state->search, state->query, &limits);
 	MemoryContextSwitchTo(old);
 	state->started = true;

@@ -189,6 +189,7 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->next_block = 0;
 	search->block_count = 0;
 	search->items.pages_read = 0;
+	search->items.snapshot = limits->snapshot;
 	search->tail_pages = 0;
 	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
 	clear_visited(search);
@@ -392,6 +393,7 @@ load_tail_page(AnnoySearch *search, bool want_null)
 	AnnoyTailEntry *entries = AnnoyPageGetTailEntries(page);
 	int			count = AnnoyCheckTail(search->index, buffer);
 
+	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
 	search->page_count = 0;
 	search->page_next = 0;
 	for (int i = 0; i < count; i++)
@@ -420,6 +422,7 @@ load_item_page(AnnoySearch *search)
 	if (search->next_block >= search->block_count)
 		return false;
 	search->page_count = AnnoyListItems(search->index, search->next_block,
+										search->limits.snapshot,
 										search->page_tids,
 										search->page_addresses);
 	search->page_next = 0;

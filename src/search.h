@@ -9,6 +9,8 @@
 #ifndef ANNOY_SEARCH_H
 #define ANNOY_SEARCH_H
 
+#include "utils/snapshot.h"
+
 #include "tree.h"
 
 /* What a search does when its first budget is used up (annoy.iterative_scan). */
@@ -26,6 +28,8 @@ typedef struct AnnoySearchLimits
 	int64		max_items;		/* items to inspect in all */
 	AnnoySearchOrder order;
 	float		epsilon;		/* see AnnoyInitQuery */
+	Snapshot	snapshot;		/* of the scan, for old_snapshot_threshold; or
+								 * NULL */
 } AnnoySearchLimits;
 
 typedef struct AnnoySearchStatistics

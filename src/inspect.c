@@ -266,61 +266,46 @@ typedef struct Location
 	AnnoySearch *search;
 	const AnnoySearchResult *neighbors; /* [count], by distance */
 	int			count;
-	int64	   *positions;		/* [count]; PG_INT64_MAX: not met yet */
 	ItemPointer self;
-	int			wanted;			/* the last one not met is the wanted-th */
-	AnnoySearchResult *met;		/* [wanted], no farther than that one */
+	double		farthest;		/* distance of the last one */
+	int			wanted_there;	/* neighbours at that distance, not met yet */
+	ItemPointerData *met;		/* [count], heap TIDs */
 	int			met_count;
+	int64	   *positions;		/* [met_count] */
 	int64		inspected;
 } Location;
 
 /* Whether an item is one of the neighbours, or may be as near as one. */
 static bool
-may_be_near(const Location *location, const AnnoyCandidate *candidate)
+may_be_near(const Location *location, ItemPointer address, float lower)
 {
 	const AnnoySearch *search = location->search;
 
 	for (int i = 0; i < location->count; i++)
 		if (ItemPointerCompare(unconstify(ItemPointerData *, &location->neighbors[i].address),
-							   unconstify(ItemPointerData *, &candidate->address)) == 0)
+							   address) == 0)
 			return true;
 	return AnnoyBoundToDistance(&search->forest->sketcher, &search->query,
-								candidate->lower) <=
-		location->neighbors[location->wanted - 1].distance;
+								lower) <= location->farthest;
 }
 
 /*
- * Counts an item that was met.  Those farther than the last neighbour not met
- * are of no more use, so there are never more than "wanted" in the list.
+ * Counts a row.  All that are nearer than the farthest neighbour are neighbours;
+ * of those as far as that any will do, up to the number of neighbours there.
  */
 static void
-meet_item(Location *location, const AnnoySearchResult *item)
+meet_row(Location *location, ItemPointer heap_tid, double distance)
 {
-	int			kept = 0;
-
+	if (!(distance <= location->farthest) ||
+		(distance == location->farthest && location->wanted_there == 0) ||
+		ItemPointerEquals(heap_tid, location->self))
+		return;
 	for (int i = 0; i < location->met_count; i++)
-		if (ItemPointerEquals(&location->met[i].heap_tid,
-							  unconstify(ItemPointerData *, &item->heap_tid)))
+		if (ItemPointerEquals(&location->met[i], heap_tid))
 			return;				/* through another tree */
-	location->met[location->met_count++] = *item;
-	for (int rank = 0; rank < location->wanted; rank++)
-	{
-		int			nearer = 0;
-
-		for (int i = 0; i < location->met_count; i++)
-			nearer += location->met[i].distance <=
-				location->neighbors[rank].distance;
-		if (nearer > rank && location->positions[rank] == PG_INT64_MAX)
-			location->positions[rank] = location->inspected;
-	}
-	while (location->wanted > 0 &&
-		   location->positions[location->wanted - 1] != PG_INT64_MAX)
-		location->wanted--;
-	for (int i = 0; i < location->met_count && location->wanted > 0; i++)
-		if (location->met[i].distance <=
-			location->neighbors[location->wanted - 1].distance)
-			location->met[kept++] = location->met[i];
-	location->met_count = kept;
+	location->wanted_there -= distance == location->farthest;
+	location->met[location->met_count] = *heap_tid;
+	location->positions[location->met_count++] = location->inspected;
 }
 
 /* The entries of a leaf page. */
@@ -329,17 +314,16 @@ locate_on_leaf(Location *location, AnnoyCandidates *entries)
 {
 	AnnoySearch *search = location->search;
 
-	for (int64 i = 0; i < entries->count && location->wanted > 0; i++)
+	for (int64 i = 0; i < entries->count && location->met_count < location->count; i++)
 	{
-		AnnoySearchResult item;
+		AnnoyCandidate *entry = &entries->elements[i];
+		ItemPointerData heap_tid;
+		double		distance;
 
 		CHECK_FOR_INTERRUPTS();
-		if (may_be_near(location, &entries->elements[i]) &&
-			AnnoyMeasureItem(search, &entries->elements[i].address,
-							 &item.heap_tid, &item.distance) &&
-			!ItemPointerEquals(&item.heap_tid, location->self) &&
-			item.distance <= location->neighbors[location->wanted - 1].distance)
-			meet_item(location, &item);
+		if (may_be_near(location, &entry->address, entry->lower) &&
+			AnnoyMeasureItem(search, &entry->address, &heap_tid, &distance))
+			meet_row(location, &heap_tid, distance);
 	}
 }
 
@@ -350,13 +334,20 @@ AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
 {
 	AnnoyCandidates *entries = &search->unranked;
 	AnnoyLeafCandidate leaf;
-	Location	location = {search, neighbors, count, positions, self, count};
+	Location	location = {.search = search,.neighbors = neighbors,
+		.count = count,.self = self,.positions = positions};
 
-	location.met = palloc(sizeof(AnnoySearchResult) * Max(count, 1));
+	if (count == 0)
+		return;
+	location.farthest = neighbors[count - 1].distance;
+	location.met = palloc(sizeof(ItemPointerData) * count);
 	for (int i = 0; i < count; i++)
+	{
+		location.wanted_there += neighbors[i].distance == location.farthest;
 		positions[i] = PG_INT64_MAX;
+	}
 	AnnoyStartWalk(&search->walk, &search->query);
-	while (location.wanted > 0 && location.inspected < max_items &&
+	while (location.met_count < count && location.inspected < max_items &&
 		   AnnoyTakeLeaf(&search->walk, &leaf))
 	{
 		Buffer		buffer = AnnoyReadPage(search->index, leaf.link.block,

@@ -89,9 +89,9 @@ extern const AnnoyForest *AnnoyGetSearchForest(AnnoySearch *search);
 /*
  * For calibration: repeats the walk of the query started last, whose "count"
  * nearest neighbours are given by distance, and tells how many items had been
- * inspected, with the leaf included, when the i-th was found: when so many rows,
- * without "self", had been met as near as it or nearer.  Among equal ones no
- * row counts for more than another.  PG_INT64_MAX: not within max_items.
+ * inspected, with the leaf included, when the first, second ... of them was
+ * found; PG_INT64_MAX for those not found within max_items.  Where more rows
+ * are as far as the last neighbour, any of them will do.  "self" is none.
  */
 extern void AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
 								 const AnnoySearchResult *neighbors, int count,

@@ -66,15 +66,49 @@ begin_insert(Relation index, Relation heap, struct IndexInfo *index_info)
 	return state;
 }
 
+/* Fixes the sketch space by a value; one without direction fixes nothing. */
+static void
+fix_geometry(InsertState *state, Relation index, const struct varlena *value,
+			 int dimensions)
+{
+	AnnoySketcher raw;
+	float	   *floats = palloc(sizeof(float) * dimensions);
+	float	   *transformed = palloc(sizeof(float) * dimensions);
+	double		norm;
+	bool		unbounded;
+
+	AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
+					  state->opclass->metric, dimensions,
+					  state->forest->meta.seed, NULL, 0);
+	if (AnnoyTransformVector(&raw,
+							 state->opclass->element->floats(value, floats),
+							 transformed, &norm, &unbounded))
+		AnnoyFixGeometry(index, dimensions, transformed,
+						 norm > 0 ? Min(FIRST_NORM_ALLOWANCE * norm,
+										ANNOY_NORM_LIMIT) : 1.0);
+}
+
+/* Takes over what the metapage says now. */
+static void
+reload_forest(InsertState *state, Relation index, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	state->forest = AnnoyLoadForest(index, context);
+	state->inserter = NULL;
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Sees to it that the sketch space is known, and that the value is of its
- * number of dimensions.
+ * number of dimensions; or leaves it unknown if the value has no direction.
  */
 static void
 prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 				 const struct varlena *value)
 {
 	int			dimensions = state->opclass->element->dimensions(value);
+	bool		renewed = false;
 	MemoryContext old;
 
 	if (dimensions < 1 || dimensions > state->opclass->element->max_dimensions)
@@ -84,36 +118,20 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 				 errdetail("The limit is %d.",
 						   state->opclass->element->max_dimensions)));
 	if (state->forest->meta.dimensions > 0 &&
-		state->forest->meta.dimensions != dimensions &&
-		AnnoyRenewIndex(index, state->heap, dimensions))
+		state->forest->meta.dimensions != dimensions)
 	{
-		old = MemoryContextSwitchTo(context);
-		state->forest = AnnoyLoadForest(index, context);
-		state->inserter = NULL;
-		MemoryContextSwitchTo(old);
+		renewed = AnnoyRenewIndex(index, state->heap, dimensions);
+		reload_forest(state, index, context);
 	}
 	if (state->forest->meta.dimensions == 0)
 	{
-		AnnoySketcher raw;
-		float	   *floats = palloc(sizeof(float) * dimensions);
-		float	   *transformed = palloc(sizeof(float) * dimensions);
-		double		norm;
-		bool		unbounded;
-
-		AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
-						  state->opclass->metric, dimensions,
-						  state->forest->meta.seed, NULL, 0);
-		if (!AnnoyTransformVector(&raw,
-								  state->opclass->element->floats(value, floats),
-								  transformed, &norm, &unbounded))
-			return;				/* a row of the tail fixes nothing */
-		AnnoyFixGeometry(index, dimensions, transformed,
-						 norm > 0 ? Min(FIRST_NORM_ALLOWANCE * norm,
-										ANNOY_NORM_LIMIT) : 1.0);
-		old = MemoryContextSwitchTo(context);
-		state->forest = AnnoyLoadForest(index, context);
-		MemoryContextSwitchTo(old);
+		fix_geometry(state, index, value, dimensions);
+		reload_forest(state, index, context);
 	}
+	if (renewed)
+		AnnoyUnlockRenewed(index);
+	if (state->forest->meta.dimensions == 0)
+		return;
 	if (dimensions != state->forest->meta.dimensions)
 		AnnoyReportDimensions(index, state->opclass->element,
 							  state->forest->meta.dimensions, dimensions);

@@ -19,14 +19,16 @@
  * step 4, pages that VACUUM takes.
  *
  * All of that happens with AccessExclusiveLock on the index, for those who use
- * it hold copies of its description and links into its trees.  The lock is let
- * go of at once, since nothing here depends on the transaction's outcome.  (A
- * standby, which gets the lock too, keeps it until the transaction ends.)  Other
+ * it hold copies of its description and links into its trees: statements that
+ * insert, and transactions that have read.  (Rows of the former that are not
+ * committed yet count as alive.)  The lock is let go of as soon as the geometry
+ * is fixed anew, since nothing here depends on the transaction's outcome; a
+ * standby, which gets the lock too, keeps it until the transaction ends.  Other
  * sessions' copies in the relation cache are compared with the metapage when
  * they are used (AnnoyLoadForest).
  *
- * If two sessions want it at the same time each would wait for the lock that the
- * other has as one who inserts; so there is a second lock, for which nobody
+ * Two statements that want it at the same time would each wait for the lock that
+ * the other has as one that inserts; so there is a second lock, for which nobody
  * waits.
  *
  *-------------------------------------------------------------------------
@@ -177,16 +179,21 @@ renew_locked(Relation index, Relation heap, int dimensions)
 bool
 AnnoyRenewIndex(Relation index, Relation heap, int dimensions)
 {
-	bool		renewed;
-
 	if (!may_renew(index) || has_items(index, heap) ||
 		!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
 		return false;
 	LockRelation(index, AccessExclusiveLock);
-	renewed = renew_locked(index, heap, dimensions);
+	if (renew_locked(index, heap, dimensions))
+		return true;
+	AnnoyUnlockRenewed(index);
+	return false;
+}
+
+void
+AnnoyUnlockRenewed(Relation index)
+{
 	UnlockRelation(index, AccessExclusiveLock);
 	UnlockRelation(index, ShareUpdateExclusiveLock);
-	return renewed;
 }
 
 void

@@ -13,10 +13,12 @@
 /*
  * For a value of another number of dimensions than the index has: makes the
  * index one without geometry if no row is left in it, which may wait for others
- * who use the index.  Returns false if nothing has changed; true if the forest
- * has to be loaded again.  No page may be locked.
+ * who use the index.  If it returns true nobody else uses the index before
+ * AnnoyUnlockRenewed, so that the value is the one that fixes the geometry.  No
+ * page may be locked.
  */
 extern bool AnnoyRenewIndex(Relation index, Relation heap, int dimensions);
+extern void AnnoyUnlockRenewed(Relation index);
 
 /*
  * For each statement that inserts: the same for a small index that was built

@@ -35,14 +35,11 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/parallel.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_am_d.h"
 #include "miscadmin.h"
-#include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"

@@ -95,7 +95,7 @@ ROLLBACK;
 INSERT INTO t SELECT i, even_vector(8, i) FROM generate_series(1, 1000) AS i;
 SELECT exact_distances() <= 2 * :usual AS after_rollback;
 TRUNCATE t;
-INSERT INTO t SELECT i, array_fill(1e6, ARRAY[8])::vector FROM generate_series(1, 2000) AS i;
+INSERT INTO t SELECT i, array_fill(1e6, ARRAY[8])::vector FROM generate_series(1, 10000) AS i;
 DELETE FROM t;
 VACUUM t;
 INSERT INTO t SELECT i, even_vector(8, i) FROM generate_series(1, 1000) AS i;

@@ -314,7 +314,8 @@ locate_on_leaf(Location *location, AnnoyCandidates *entries)
 {
 	AnnoySearch *search = location->search;
 
-	for (int64 i = 0; i < entries->count && location->met_count < location->count; i++)
+	for (int64 i = 0;
+		 i < entries->count && location->met_count < location->count; i++)
 	{
 		AnnoyCandidate *entry = &entries->elements[i];
 		ItemPointerData heap_tid;

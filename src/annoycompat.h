@@ -299,6 +299,23 @@ AnnoyVacuumDelayPoint(void)
 }
 
 /*
+ * Errors out if a page has changed since the snapshot was taken and rows that
+ * it sees may have been removed, under old_snapshot_threshold.  To be called for
+ * locked pages from which VACUUM removes.  17 has no such setting any more.
+ */
+static inline void
+AnnoyTestForOldSnapshot(Snapshot snapshot, Relation index, Page page)
+{
+#if PG_VERSION_NUM < 170000
+	TestForOldSnapshot(snapshot, index, page);
+#else
+	(void) snapshot;
+	(void) index;
+	(void) page;
+#endif
+}
+
+/*
  * Begins a scan in the order of one distance.  18 can tell EXPLAIN about it,
  * which is of no use to a function.
  */

@@ -155,6 +155,7 @@ typedef struct LoadState
 {
 	AnnoyBuild *build;
 	int			work_mem;		/* kB of this process */
+	struct IndexInfo *index_info;
 	int64		rows;			/* for progress */
 } LoadState;
 
@@ -179,8 +180,7 @@ agree_on_dimensions(AnnoyBuild *build, int dimensions, Size value_size)
 static void
 begin_load(AnnoyBuild *build, int work_mem, int dimensions, Size value_size)
 {
-	int			least = AnnoyLeastWorkMem(dimensions,
-									  build->opclass->element->element_bits);
+	int			least;
 
 	if (dimensions < 1 || dimensions > build->opclass->element->max_dimensions)
 		ereport(ERROR,
@@ -188,6 +188,8 @@ begin_load(AnnoyBuild *build, int work_mem, int dimensions, Size value_size)
 				 errmsg("cannot index values of %d dimensions", dimensions),
 				 errdetail("The limit is %d.",
 						   build->opclass->element->max_dimensions)));
+	least = AnnoyLeastWorkMem(dimensions,
+							  build->opclass->element->element_bits);
 	if (work_mem < least)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
@@ -253,8 +255,21 @@ add_tail_row(AnnoyBuild *build, ItemPointer tid, uint16 flags)
 	build->tail_items++;
 }
 
+/*
+ * Rows that are deleted or replaced but that some old snapshot may still see
+ * fix nothing: neither the number of dimensions nor centre nor M.  Those that do
+ * not fit what live rows have fixed so far are left out, and the index is marked
+ * as one that old snapshots may not use, as it is for broken HOT chains (see
+ * heapam_index_build_range_scan).
+ */
 static void
-load_value(LoadState *state, ItemPointer tid, struct varlena *value)
+leave_out_row(LoadState *state)
+{
+	state->index_info->ii_BrokenHotChain = true;
+}
+
+static void
+load_value(LoadState *state, ItemPointer tid, struct varlena *value, bool alive)
 {
 	AnnoyBuild *build = state->build;
 	int			dimensions = build->opclass->element->dimensions(value);
@@ -262,6 +277,11 @@ load_value(LoadState *state, ItemPointer tid, struct varlena *value)
 	double		norm;
 	bool		unbounded;
 
+	if (!alive && (build->items == 0 || dimensions != build->dimensions))
+	{
+		leave_out_row(state);
+		return;
+	}
 	if (build->dimensions == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(build->context);
@@ -283,12 +303,21 @@ load_value(LoadState *state, ItemPointer tid, struct varlena *value)
 		return;
 	}
 	if (norm > build->max_norm)
+	{
+		if (!alive && build->opclass->metric == ANNOY_METRIC_INNER_PRODUCT)
+		{
+			leave_out_row(state);
+			return;
+		}
 		build->max_norm = Min(norm, ANNOY_NORM_LIMIT);
+	}
 	record = AnnoyPutRecord(build->rows, 0);
 	record->tid = AnnoyPackTid(tid);
 	memcpy(record->value, value, build->value_size);
-	AnnoySample(&build->sampler, AnnoyHash(build->seed, (uint64) record->tid),
-				record->tid, value);
+	if (alive)
+		AnnoySample(&build->sampler,
+					AnnoyHash(build->seed, (uint64) record->tid), record->tid,
+					value);
 	build->items++;
 }
 
@@ -303,7 +332,8 @@ load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (isnull[0])
 		add_tail_row(build, tid, ANNOY_TAIL_NULL);
 	else
-		load_value(state, tid, (struct varlena *) PG_DETOAST_DATUM(values[0]));
+		load_value(state, tid, (struct varlena *) PG_DETOAST_DATUM(values[0]),
+				   tuple_is_alive);
 	AnnoyCountRow(build, &state->rows);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(build->row_context);
@@ -337,7 +367,7 @@ void
 AnnoyLoadRows(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 			  struct TableScanDescData *scan)
 {
-	LoadState	state = {build, work_mem, 0};
+	LoadState	state = {build, work_mem, index_info, 0};
 	AnnoyBuildShared *shared = build->shared;
 	double		heap_tuples;
 
@@ -672,7 +702,7 @@ next_block(AnnoyItemStream *stream)
 		stream->block_end = Min(first + BLOCKS_AT_ONCE,
 								build->shared->item_blocks);
 	}
-	stream->count = AnnoyListItems(build->index, stream->block++,
+	stream->count = AnnoyListItems(build->index, stream->block++, NULL,
 								   stream->heap_tids, stream->addresses);
 	stream->next = 0;
 	return true;

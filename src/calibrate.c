@@ -5,9 +5,10 @@
  *
  * Sampled members are searched for through the index with a budget that sees
  * (almost) all of it.  For each of their nearest neighbours the walk tells
- * after how many inspected items it was reached; the budget is the number
- * that reaches the wanted share of them.  A member is no part of its own
- * answer.  With workers, each process takes some of the members.
+ * after how many inspected items it was reached, or another row as near; the
+ * budget is the number that reaches the wanted share of them.  A member is no
+ * part of its own answer; its duplicates are.  With workers, each process takes
+ * some of the members.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,8 +53,9 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 				 int64 *positions)
 {
 	AnnoySearchLimits limits;
-	AnnoySearchResult result;
-	ItemPointerData addresses[ANNOY_CALIBRATION_NEIGHBORS];
+	AnnoySearchResult neighbors[ANNOY_CALIBRATION_NEIGHBORS + 1];
+	AnnoySearchResult *next = neighbors;
+	ItemPointerData self;
 	int			count = 0;
 
 	limits.search_k = CALIBRATION_ITEMS;
@@ -61,12 +63,16 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 	limits.resume = false;
 	limits.order = ANNOY_ORDER_SORTED;
 	limits.epsilon = CALIBRATION_EPSILON;
+	limits.snapshot = NULL;
 	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
-	while (count < ANNOY_CALIBRATION_NEIGHBORS && AnnoyNextResult(search, INFINITY, &result) &&
-		   result.kind == ANNOY_DISTANCE_NUMBER)
-		if (AnnoyPackTid(&result.heap_tid) != member->tid)
-			addresses[count++] = result.address;
-	AnnoyLocateItems(search, addresses, count, positions, CALIBRATION_ITEMS);
+	AnnoyUnpackTid(member->tid, &self);
+	while (count < ANNOY_CALIBRATION_NEIGHBORS &&
+		   AnnoyNextResult(search, INFINITY, next) &&
+		   next->kind == ANNOY_DISTANCE_NUMBER)
+		if (!ItemPointerEquals(&next->heap_tid, &self))
+			next = &neighbors[++count];
+	AnnoyLocateNeighbors(search, &self, neighbors, count, positions,
+						 CALIBRATION_ITEMS);
 	return count;
 }
 

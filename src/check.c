@@ -48,7 +48,7 @@
  *	 again before it is reported.
  *
  * A crash, or an insert that ended by an error, may leave parts of a long value
- * without their first one, and pages of an unused centre.  They do no harm, and
+ * without their first one, and pages of an unused centre or former geometry.  They do no harm, and
  * their number is only told at DEBUG1.
  *
  * Memory: 24 bytes for each page, and up to three bits for each line pointer of

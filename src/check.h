@@ -27,7 +27,9 @@ typedef struct AnnoyCheckedPage
 	bool		reached;
 	uint8		path;			/* of AnnoyVerifyRightLinks */
 	uint16		tree;
-	uint16		count;			/* item: line pointers; inner: nodes */
+	uint16		count;			/* item: line pointers; inner: nodes; directory,
+								 * leaf: 0 as they are before there is a
+								 * geometry, else 1 */
 	uint64		first;			/* item, inner: number of the first of them;
 								 * chained leaf: head of its chain */
 	BlockNumber rightlink;		/* directory, leaf */

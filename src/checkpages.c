@@ -315,6 +315,13 @@ visit_page(AnnoyCheck *check, BlockNumber block)
 		verify_item_page(check, buffer, info);
 	memcpy(copy.data, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
+	if (block < check->forest->meta.former_end && block != ANNOY_META_BLOCK &&
+		info->kind != ANNOY_PAGE_ITEM && info->kind != ANNOY_PAGE_TAIL)
+	{
+		/* of no use any more: VACUUM makes them item pages */
+		check->orphans += info->kind != 0;
+		info->kind = 0;
+	}
 	if (info->kind == 0)
 		return;
 
@@ -332,6 +339,9 @@ visit_page(AnnoyCheck *check, BlockNumber block)
 		info->version = AnnoyPageGetLeafHeader(page)->version;
 	else if (info->kind == ANNOY_PAGE_DIRECTORY)
 		info->version = AnnoyPageGetDirectoryHeader(page)->version;
+	if (info->kind == ANNOY_PAGE_LEAF || info->kind == ANNOY_PAGE_DIRECTORY)
+		info->count = !is_without_geometry(page, ((PageHeader) page)->pd_lower -
+										   MAXALIGN(SizeOfPageHeaderData));
 }
 
 void
@@ -579,6 +589,7 @@ AnnoyVerifyReached(AnnoyCheck *check)
 			case ANNOY_PAGE_ITEM:
 				break;
 			case ANNOY_PAGE_CENTRE:
+			case ANNOY_PAGE_ROOTS:
 				/* of an insert that was not the first, or was cut short */
 				if (!page->reached)
 					check->orphans++;
@@ -592,7 +603,10 @@ AnnoyVerifyReached(AnnoyCheck *check)
 				break;
 			case ANNOY_PAGE_DIRECTORY:
 			case ANNOY_PAGE_LEAF:
-				if (check->s == 0)
+				/* of renew.c, which was cut short */
+				if (check->s > 0 && !page->reached && page->count == 0)
+					check->orphans++;
+				if (check->s == 0 || page->count == 0)
 					break;
 				/* fall through */
 			default:

@@ -101,6 +101,11 @@ same_entries(AnnoyCheck *check, Page a, Page b)
 			   ((PageHeader) a)->pd_lower - start) == 0;
 }
 
+/*
+ * Addresses are compared by ItemPointerCompare: on a damaged leaf they may be
+ * invalid, of which ItemPointerEquals thinks as an error.
+ */
+
 /* A copy of a leaf with the entries of an address only; returns their number. */
 static int
 filter_address(AnnoyCheck *check, Page leaf, ItemPointer address,
@@ -114,7 +119,7 @@ filter_address(AnnoyCheck *check, Page leaf, ItemPointer address,
 	AnnoyListLeaf(leaf, check->s, addresses);
 	for (int i = 0; i < count; i++)
 	{
-		drop[i] = !ItemPointerEquals(&addresses[i], address);
+		drop[i] = ItemPointerCompare(&addresses[i], address) != 0;
 		found += !drop[i];
 	}
 	memcpy(filtered->data, leaf, BLCKSZ);
@@ -208,7 +213,7 @@ has_moved_from_head(TreeCheck *state, BlockNumber block, ItemPointer address)
 		PGAlignedBlock head;
 		PGAlignedBlock found;
 
-		if (!ItemPointerEquals(&state->head_addresses[i], address))
+		if (ItemPointerCompare(&state->head_addresses[i], address) != 0)
 			continue;
 		AnnoyCopyVerifiedPage(check, state->head, ANNOY_PAGE_LEAF,
 							  state->tree, &head);

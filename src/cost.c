@@ -165,7 +165,7 @@ describe_index(ScanCost *scan)
 		AnnoyReadMeta(index, &meta);
 		budget = AnnoyGetSearchK(index);
 		if (annoy_search_k == ANNOY_AUTOMATIC && budget == ANNOY_AUTOMATIC)
-			budget = AnnoyEstimateSearchK(index, scan->tuples);
+			budget = AnnoyEstimateSearchK(&meta, scan->tuples);
 		index_close(index, NoLock);
 	}
 	if (annoy_search_k != ANNOY_AUTOMATIC)

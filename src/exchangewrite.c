@@ -308,8 +308,9 @@ write_rows(Export *export)
 		index_info->ii_IndexAttrNumbers[export->value_attribute] =
 			export->id_column;
 	}
+	/* allow_sync: the scan is ours, and goes from the first block on as begun */
 	(void) table_index_build_scan(export->heap, export->index, index_info,
-								  false, false, write_row, export, scan);
+								  true, false, write_row, export, scan);
 	AnnoyBecomeCaller(&caller);
 }
 

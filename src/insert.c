@@ -7,6 +7,9 @@
  * ends in between, by an error or a crash, some trees do not know the item:
  * its row is dead then, and VACUUM will remove it.
  *
+ * The first vector of an index without rows fixes its sketch space.  That is not
+ * undone if its transaction is, so renew.c begins anew when no row is left.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,6 +22,7 @@
 #include "item.h"
 #include "meta.h"
 #include "opclass.h"
+#include "renew.h"
 #include "tail.h"
 #include "treeinsert.h"
 
@@ -34,6 +38,7 @@
 /* What the inserts of one statement share: index_info->ii_AmCache. */
 typedef struct InsertState
 {
+	Relation	heap;
 	MemoryContext row_context;	/* reset after each row */
 	const AnnoyOpclassInfo *opclass;
 	AnnoyForest *forest;		/* dimensions may be 0: see prepare_geometry */
@@ -44,7 +49,7 @@ typedef struct InsertState
 } InsertState;
 
 static InsertState *
-begin_insert(Relation index, struct IndexInfo *index_info)
+begin_insert(Relation index, Relation heap, struct IndexInfo *index_info)
 {
 	MemoryContext old = MemoryContextSwitchTo(index_info->ii_Context);
 	InsertState *state = palloc0(sizeof(InsertState));
@@ -53,21 +58,57 @@ begin_insert(Relation index, struct IndexInfo *index_info)
 											   "annoy insert",
 											   ALLOCSET_DEFAULT_SIZES);
 	state->opclass = AnnoyGetOpclassInfo(index);
+	state->heap = heap;
+	AnnoyRenewYoungIndex(index, heap);
 	state->forest = AnnoyLoadForest(index, index_info->ii_Context);
 	MemoryContextSwitchTo(old);
 	index_info->ii_AmCache = state;
 	return state;
 }
 
+/* Fixes the sketch space by a value; one without direction fixes nothing. */
+static void
+fix_geometry(InsertState *state, Relation index, const struct varlena *value,
+			 int dimensions)
+{
+	AnnoySketcher raw;
+	float	   *floats = palloc(sizeof(float) * dimensions);
+	float	   *transformed = palloc(sizeof(float) * dimensions);
+	double		norm;
+	bool		unbounded;
+
+	AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
+					  state->opclass->metric, dimensions,
+					  state->forest->meta.seed, NULL, 0);
+	if (AnnoyTransformVector(&raw,
+							 state->opclass->element->floats(value, floats),
+							 transformed, &norm, &unbounded))
+		AnnoyFixGeometry(index, dimensions, transformed,
+						 norm > 0 ? Min(FIRST_NORM_ALLOWANCE * norm,
+										ANNOY_NORM_LIMIT) : 1.0);
+}
+
+/* Takes over what the metapage says now. */
+static void
+reload_forest(InsertState *state, Relation index, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	state->forest = AnnoyLoadForest(index, context);
+	state->inserter = NULL;
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Sees to it that the sketch space is known, and that the value is of its
- * number of dimensions.
+ * number of dimensions; or leaves it unknown if the value has no direction.
  */
 static void
 prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 				 const struct varlena *value)
 {
 	int			dimensions = state->opclass->element->dimensions(value);
+	bool		renewed = false;
 	MemoryContext old;
 
 	if (dimensions < 1 || dimensions > state->opclass->element->max_dimensions)
@@ -76,28 +117,21 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 				 errmsg("cannot index values of %d dimensions", dimensions),
 				 errdetail("The limit is %d.",
 						   state->opclass->element->max_dimensions)));
+	if (state->forest->meta.dimensions > 0 &&
+		state->forest->meta.dimensions != dimensions)
+	{
+		renewed = AnnoyRenewIndex(index, state->heap, dimensions);
+		reload_forest(state, index, context);
+	}
 	if (state->forest->meta.dimensions == 0)
 	{
-		AnnoySketcher raw;
-		float	   *floats = palloc(sizeof(float) * dimensions);
-		float	   *transformed = palloc(sizeof(float) * dimensions);
-		double		norm;
-		bool		unbounded;
-
-		AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
-						  state->opclass->metric, dimensions,
-						  state->forest->meta.seed, NULL, 0);
-		if (!AnnoyTransformVector(&raw,
-								  state->opclass->element->floats(value, floats),
-								  transformed, &norm, &unbounded))
-			return;				/* a row of the tail fixes nothing */
-		AnnoyFixGeometry(index, dimensions, transformed,
-						 norm > 0 ? Min(FIRST_NORM_ALLOWANCE * norm,
-										ANNOY_NORM_LIMIT) : 1.0);
-		old = MemoryContextSwitchTo(context);
-		state->forest = AnnoyLoadForest(index, context);
-		MemoryContextSwitchTo(old);
+		fix_geometry(state, index, value, dimensions);
+		reload_forest(state, index, context);
 	}
+	if (renewed)
+		AnnoyUnlockRenewed(index);
+	if (state->forest->meta.dimensions == 0)
+		return;
 	if (dimensions != state->forest->meta.dimensions)
 		AnnoyReportDimensions(index, state->opclass->element,
 							  state->forest->meta.dimensions, dimensions);
@@ -148,7 +182,7 @@ annoyinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 	MemoryContext old;
 
 	if (state == NULL)
-		state = begin_insert(index, index_info);
+		state = begin_insert(index, heap, index_info);
 	old = MemoryContextSwitchTo(state->row_context);
 	if (isnull[0])
 		AnnoyInsertTail(index, state->forest->meta.tail, heap_tid,

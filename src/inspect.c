@@ -64,6 +64,7 @@ rank_page(AnnoySearch *search, Buffer buffer, float from)
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
+	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
 	AnnoyCheckLeaf(search->index, page, BufferGetBlockNumber(buffer), s);
 	links.version = AnnoyPageGetLeafHeader(page)->version;
 	links.count = AnnoyPageGetLeafHeader(page)->count;
@@ -254,51 +255,120 @@ AnnoyFetchAside(AnnoySearch *search)
 	}
 }
 
-void
-AnnoyLocateItems(AnnoySearch *search, const ItemPointerData *addresses,
-				 int count, int64 *positions, int64 max_items)
-{
-	int			s = search->forest->sketcher.sketch_dimensions;
-	ItemPointerData *entries =
-		palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(s));
-	int64		inspected = 0;
-	int			missing = count;
-	AnnoyLeafCandidate leaf;
+/* ---------------------------------------------------------------------
+ * Calibration
+ * ---------------------------------------------------------------------
+ */
 
+/* What a walk has met of a member's neighbours. */
+typedef struct Location
+{
+	AnnoySearch *search;
+	const AnnoySearchResult *neighbors; /* [count], by distance */
+	int			count;
+	ItemPointer self;
+	double		farthest;		/* distance of the last one */
+	int			wanted_there;	/* neighbours at that distance, not met yet */
+	ItemPointerData *met;		/* [count], heap TIDs */
+	int			met_count;
+	int64	   *positions;		/* [met_count] */
+	int64		inspected;
+} Location;
+
+/* Whether an item is one of the neighbours, or may be as near as one. */
+static bool
+may_be_near(const Location *location, ItemPointer address, float lower)
+{
+	const AnnoySearch *search = location->search;
+
+	for (int i = 0; i < location->count; i++)
+		if (ItemPointerCompare(unconstify(ItemPointerData *, &location->neighbors[i].address),
+							   address) == 0)
+			return true;
+	return AnnoyBoundToDistance(&search->forest->sketcher, &search->query,
+								lower) <= location->farthest;
+}
+
+/*
+ * Counts a row.  All that are nearer than the farthest neighbour are neighbours;
+ * of those as far as that any will do, up to the number of neighbours there.
+ */
+static void
+meet_row(Location *location, ItemPointer heap_tid, double distance)
+{
+	if (!(distance <= location->farthest) ||
+		(distance == location->farthest && location->wanted_there == 0) ||
+		ItemPointerEquals(heap_tid, location->self))
+		return;
+	for (int i = 0; i < location->met_count; i++)
+		if (ItemPointerEquals(&location->met[i], heap_tid))
+			return;				/* through another tree */
+	location->wanted_there -= distance == location->farthest;
+	location->met[location->met_count] = *heap_tid;
+	location->positions[location->met_count++] = location->inspected;
+}
+
+/* The entries of a leaf page. */
+static void
+locate_on_leaf(Location *location, AnnoyCandidates *entries)
+{
+	AnnoySearch *search = location->search;
+
+	for (int64 i = 0;
+		 i < entries->count && location->met_count < location->count; i++)
+	{
+		AnnoyCandidate *entry = &entries->elements[i];
+		RankedItem	item;
+
+		CHECK_FOR_INTERRUPTS();
+		if (may_be_near(location, &entry->address, entry->lower) &&
+			AnnoyMeasureItem(search, entry->address, &item))
+			meet_row(location, &item.heap_tid, item.distance);
+	}
+}
+
+void
+AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
+					 const AnnoySearchResult *neighbors, int count,
+					 int64 *positions, int64 max_items)
+{
+	AnnoyCandidates *entries = &search->unranked;
+	AnnoyLeafCandidate leaf;
+	Location	location = {.search = search,.neighbors = neighbors,
+		.count = count,.self = self,.positions = positions};
+
+	if (count == 0)
+		return;
+	location.farthest = neighbors[count - 1].distance;
+	location.met = palloc(sizeof(ItemPointerData) * count);
 	for (int i = 0; i < count; i++)
+	{
+		location.wanted_there += neighbors[i].distance == location.farthest;
 		positions[i] = PG_INT64_MAX;
+	}
 	AnnoyStartWalk(&search->walk, &search->query);
-	while (missing > 0 && inspected < max_items &&
+	while (location.met_count < count && location.inspected < max_items &&
 		   AnnoyTakeLeaf(&search->walk, &leaf))
 	{
 		Buffer		buffer = AnnoyReadPage(search->index, leaf.link.block,
 										   ANNOY_PAGE_LEAF, BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buffer);
-		BlockNumber chain = AnnoyPageGetOpaque(page)->chainlink;
-		int			n;
+		AnnoyLeafCandidate rest = {leaf.distance,
+			{AnnoyPageGetOpaque(page)->chainlink, ANNOY_ANY_VERSION},
+			leaf.directory
+		};
 
-		AnnoyCheckLeaf(search->index, page, leaf.link.block, s);
-		n = AnnoyListLeaf(page, s, entries);
+		AnnoyCheckLeaf(search->index, page, leaf.link.block,
+					   search->forest->sketcher.sketch_dimensions);
+		AnnoyClearCandidates(entries);
+		(void) AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
+							 -FLT_MAX, FLT_MAX, search->block_scratch, entries);
 		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
-		if (BlockNumberIsValid(chain))
-		{
-			AnnoyLeafCandidate rest = {leaf.distance,
-				{chain, ANNOY_ANY_VERSION}, leaf.directory
-			};
-
+		if (BlockNumberIsValid(rest.link.block))
 			AnnoyReturnLeaf(&search->walk, rest);
-		}
-		inspected += n;
-		for (int e = 0; e < n; e++)
-			for (int i = 0; i < count; i++)
-				if (positions[i] == PG_INT64_MAX &&
-					ItemPointerEquals(&entries[e],
-									  unconstify(ItemPointerData *, &addresses[i])))
-				{
-					positions[i] = inspected;
-					missing--;
-				}
+		location.inspected += entries->count;
+		locate_on_leaf(&location, entries);
 	}
-	pfree(entries);
+	pfree(location.met);
 }

@@ -22,6 +22,7 @@ void
 AnnoyBeginItems(AnnoyItemReader *reader, Relation index)
 {
 	reader->index = index;
+	reader->snapshot = NULL;
 	reader->context = CurrentMemoryContext;
 	reader->buffer = InvalidBuffer;
 	reader->locked = false;
@@ -83,6 +84,7 @@ read_item_page(AnnoyItemReader *reader, BlockNumber block)
 	LockBuffer(reader->buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(reader->buffer);
 	AnnoyCheckPage(reader->index, reader->buffer, ANNOY_PAGE_ITEM);
+	AnnoyTestForOldSnapshot(reader->snapshot, reader->index, page);
 	return page;
 }
 
@@ -262,8 +264,8 @@ AnnoyGetItem(Relation index, Buffer buffer, OffsetNumber offset)
 }
 
 int
-AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
-			   ItemPointerData *addresses)
+AnnoyListItems(Relation index, BlockNumber block, Snapshot snapshot,
+			   ItemPointerData *heap_tids, ItemPointerData *addresses)
 {
 	Buffer		buffer = ReadBuffer(index, block);
 	Page		page = BufferGetPage(buffer);
@@ -275,6 +277,7 @@ AnnoyListItems(Relation index, BlockNumber block, ItemPointerData *heap_tids,
 	{
 		OffsetNumber last = PageGetMaxOffsetNumber(page);
 
+		AnnoyTestForOldSnapshot(snapshot, index, page);
 		if (last > ANNOY_ITEMS_PER_PAGE)
 			AnnoyReportCorruption(index, block, "too many line pointers");
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)

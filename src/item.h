@@ -47,6 +47,8 @@ StaticAssertDecl(sizeof(AnnoyItemData) == 16,
 typedef struct AnnoyItemReader
 {
 	Relation	index;
+	Snapshot	snapshot;		/* for old_snapshot_threshold; NULL, but in a
+								 * scan */
 	MemoryContext context;		/* of "assembled" */
 	Buffer		buffer;
 	bool		locked;			/* the value returned last lies on the page */
@@ -87,13 +89,14 @@ extern AnnoyItem AnnoyGetItem(Relation index, Buffer buffer,
 
 /*
  * The live items of one item page, for reading an index from end to end:
- * heap TIDs and addresses (arrays of ANNOY_ITEMS_PER_PAGE).  Returns their number; 0 for a page of another kind.
+ * heap TIDs and addresses (arrays of ANNOY_ITEMS_PER_PAGE).  snapshot: of a scan,
+ * or NULL.  Returns their number; 0 for a page of another kind.
  */
 #define ANNOY_ITEMS_PER_PAGE \
 	((int) (ANNOY_PAGE_CONTENT / \
 			(MAXALIGN(sizeof(AnnoyItemData) + 1) + sizeof(ItemIdData))))
 extern int	AnnoyListItems(Relation index, BlockNumber block,
-						   ItemPointerData *heap_tids,
+						   Snapshot snapshot, ItemPointerData *heap_tids,
 						   ItemPointerData *addresses);
 
 /* Writes items in a build: fills page after page, and logs each when it is full. */

@@ -176,15 +176,12 @@ forest_size(const AnnoyMetaPageData *meta)
 }
 
 static AnnoyForest *
-read_forest(Relation index, MemoryContext context)
+read_forest(Relation index, AnnoyMetaPageData meta, MemoryContext context)
 {
-	AnnoyMetaPageData meta;
-	AnnoyForest *forest;
+	AnnoyForest *forest = MemoryContextAlloc(context, forest_size(&meta));
 	char	   *next;
 	float4	   *centre = NULL;
 
-	AnnoyReadMeta(index, &meta);
-	forest = MemoryContextAlloc(context, forest_size(&meta));
 	forest->meta = meta;
 	next = (char *) forest + MAXALIGN(sizeof(AnnoyForest));
 	forest->roots = (AnnoyChild *) next;
@@ -234,15 +231,19 @@ AnnoyReadRoots(Relation index, AnnoyForest *forest)
 AnnoyForest *
 AnnoyLoadForest(Relation index, MemoryContext context)
 {
-	/* the first row to be inserted fixes the geometry */
+	AnnoyMetaPageData meta;
+
+	/* rows that come or go may have fixed the geometry, or unfixed it */
+	AnnoyReadMeta(index, &meta);
 	if (index->rd_amcache != NULL &&
-		((AnnoyForest *) index->rd_amcache)->meta.dimensions == 0)
+		memcmp(&((AnnoyForest *) index->rd_amcache)->meta, &meta,
+			   sizeof(AnnoyMetaPageData)) != 0)
 		AnnoyForgetForest(index);
 
 	/* read it elsewhere first: an error must not leave half a cache */
 	if (index->rd_amcache == NULL)
 	{
-		AnnoyForest *forest = read_forest(index, context);
+		AnnoyForest *forest = read_forest(index, meta, context);
 
 		index->rd_amcache = copy_forest(forest, index->rd_indexcxt);
 		return forest;
@@ -286,6 +287,19 @@ log_centre(Relation index, const float *centre, int dimensions)
 	return next;
 }
 
+void
+AnnoyRecyclePage(Relation index, Buffer buffer)
+{
+	GenericXLogState *xlog = GenericXLogStart(index);
+	Page		page = GenericXLogRegisterBuffer(xlog, buffer,
+												 GENERIC_XLOG_FULL_IMAGE);
+
+	AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
+	GenericXLogFinish(xlog);
+	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
+							PageGetFreeSpace(BufferGetPage(buffer)));
+}
+
 /* Makes the pages of an unused centre item pages. */
 static void
 recycle_centre(Relation index, BlockNumber block)
@@ -294,17 +308,10 @@ recycle_centre(Relation index, BlockNumber block)
 	{
 		Buffer		buffer = AnnoyReadPage(index, block, ANNOY_PAGE_CENTRE,
 										   BUFFER_LOCK_EXCLUSIVE);
-		BlockNumber next = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
-		GenericXLogState *xlog = GenericXLogStart(index);
-		Page		page = GenericXLogRegisterBuffer(xlog, buffer,
-													 GENERIC_XLOG_FULL_IMAGE);
 
-		AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
-		GenericXLogFinish(xlog);
-		RecordPageWithFreeSpace(index, block,
-								PageGetFreeSpace(BufferGetPage(buffer)));
+		block = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
+		AnnoyRecyclePage(index, buffer);
 		UnlockReleaseBuffer(buffer);
-		block = next;
 	}
 }
 
@@ -334,6 +341,30 @@ AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 	AnnoyForgetForest(index);
 }
 
+void
+AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
+{
+	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
+									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	GenericXLogState *xlog = GenericXLogStart(index);
+	Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	AnnoyMetaPageData meta = *AnnoyPageGetMeta(page);
+
+	meta.dimensions = 0;
+	meta.sketch_dimensions = 0;
+	meta.items = 0;
+	meta.search_k = 0;
+	meta.max_norm = 0;
+	meta.centre = InvalidBlockNumber;
+	meta.roots = roots;
+	meta.flags &= ~ANNOY_META_OUTSIZED;
+	meta.former_end = former_end;
+	AnnoyFillMetaPage(page, &meta);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+	AnnoyForgetForest(index);
+}
+
 double
 AnnoyEstimateValueSize(const AnnoyMetaPageData *meta)
 {
@@ -360,17 +391,11 @@ AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 }
 
 int64
-AnnoyEstimateSearchK(Relation index, double tuples)
+AnnoyEstimateSearchK(const AnnoyMetaPageData *meta, double tuples)
 {
-	AnnoyMetaPageData meta;
-
-	if (index->rd_amcache)
-		meta = ((AnnoyForest *) index->rd_amcache)->meta;
-	else
-		AnnoyReadMeta(index, &meta);
-	if (meta.search_k == 0)
+	if (meta->search_k == 0)
 		return (int64) (GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0)));
-	if (tuples <= meta.items * GROWTH_TOLERATED)
-		return meta.search_k;
-	return (int64) (meta.search_k * pow(tuples / meta.items, GROWTH_EXPONENT));
+	if (tuples <= meta->items * GROWTH_TOLERATED)
+		return meta->search_k;
+	return (int64) (meta->search_k * pow(tuples / meta->items, GROWTH_EXPONENT));
 }

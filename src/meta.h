@@ -14,7 +14,8 @@
 
 /*
  * Metapage, block 0.  Written at build; inserts do not change it, but for the
- * first one into an index that was built without rows (AnnoyFixGeometry).
+ * first one into an index that was built without rows (AnnoyFixGeometry), or
+ * that has lost all of its rows (renew.c).
  */
 typedef struct AnnoyMetaPageData
 {
@@ -35,9 +36,13 @@ typedef struct AnnoyMetaPageData
 	BlockNumber roots;			/* first page of roots */
 	BlockNumber tail;			/* first tail page */
 	uint32		flags;			/* ANNOY_META_OUTSIZED */
+	BlockNumber former_end;		/* pages of trees and lists before it, but for
+								 * the tail's, are of no use any more: see
+								 * renew.c */
+	uint32		unused;
 } AnnoyMetaPageData;
 
-StaticAssertDecl(sizeof(AnnoyMetaPageData) == 80,
+StaticAssertDecl(sizeof(AnnoyMetaPageData) == 88,
 				 "metapage has a fixed size");
 
 /* Trees have a subtree for vectors of norms above M (outsized.c). */
@@ -68,7 +73,8 @@ extern void AnnoyReadMeta(Relation index, AnnoyMetaPageData *meta);
 
 /*
  * A copy of the forest's description in "context" (centre, rotation, roots),
- * taken from the relation cache and put there first if need be.
+ * taken from the relation cache and put there first if need be.  The metapage
+ * tells whether what is there is still right.
  */
 extern AnnoyForest *AnnoyLoadForest(Relation index, MemoryContext context);
 
@@ -89,6 +95,16 @@ extern void AnnoyReadRoots(Relation index, AnnoyForest *forest);
 extern void AnnoyFixGeometry(Relation index, int dimensions,
 							 const float *transformed, float max_norm);
 
+/*
+ * The opposite: the index has no items, its sketch space will be fixed anew, and
+ * its trees are the empty ones of these roots.  Nobody else may use the index.
+ */
+extern void AnnoyUnfixGeometry(Relation index, BlockNumber roots,
+							   BlockNumber former_end);
+
+/* Makes a page that is locked exclusively, and of no use, an item page. */
+extern void AnnoyRecyclePage(Relation index, Buffer buffer);
+
 /* Bytes of the elements of one value. */
 extern double AnnoyEstimateValueSize(const AnnoyMetaPageData *meta);
 
@@ -100,7 +116,7 @@ extern double AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta);
  * option says so: calibrated at build, more when the index has grown a lot
  * since, or a guess if it was built without rows.
  */
-extern int64 AnnoyEstimateSearchK(Relation index, double tuples);
+extern int64 AnnoyEstimateSearchK(const AnnoyMetaPageData *meta, double tuples);
 
 /* Build: writes centre pages, root pages; metapage is block 0. */
 extern BlockNumber AnnoyWriteCentre(Relation index, const float *centre,

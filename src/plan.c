@@ -61,8 +61,9 @@ is_our_scan(const Plan *plan)
 	if (!IsA(plan, IndexScan) || scan->indexorderby == NIL)
 		return false;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(scan->indexid));
+	/* a hypothetical index of an advisor is in no catalog */
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for index %u", scan->indexid);
+		return false;
 	ours = ((Form_pg_class) GETSTRUCT(tuple))->relam == access_method;
 	ReleaseSysCache(tuple);
 	return ours;

@@ -127,7 +127,7 @@ static int64
 count_entries(Relation heap, Relation index)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
-	AnnoySearchLimits limits = {.search_k = 1,.max_items = 1};
+	AnnoySearchLimits limits = {.search_k = 1,.max_items = 1,.snapshot = snapshot};
 	AnnoySearch *search = AnnoyBeginSearch(index);
 	AnnoySearchResult result;
 	int64		count = 0;

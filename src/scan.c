@@ -163,7 +163,8 @@ get_limits(const AnnoyScan *state, Relation index, bool sorted_above)
 	const AnnoyForest *forest = AnnoyGetSearchForest(state->search);
 	AnnoySearchLimits limits;
 	int64		automatic =
-		AnnoyEstimateSearchK(index, AnnoyEstimateItems(index, &forest->meta));
+		AnnoyEstimateSearchK(&forest->meta,
+							 AnnoyEstimateItems(index, &forest->meta));
 	double		doublings;
 	int64		least = (int64) forest->meta.n_trees *
 		(state->neighbors > 0 ? state->neighbors : AnnoyGetNeighbors(index));
@@ -224,6 +225,7 @@ start_scan(IndexScanDesc scan)
 	limits = get_limits(state, scan->indexRelation,
 						state->sorted_above || AnnoyScanIsCollected(scan));
 	state->unbounded = limits.resume && limits.max_items == PG_INT64_MAX;
+	limits.snapshot = scan->xs_snapshot;
 	AnnoyStartSearch(state->search, state->query, &limits);
 	MemoryContextSwitchTo(old);
 	state->started = true;

@@ -114,8 +114,9 @@ AnnoyBeginSearch(Relation index)
 		search->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
 		search->query_memory = (void *)
 			TYPEALIGN(64, palloc(AnnoyQueryMemory(dimensions) + 64));
+		/* zeroes: all 16 entries of an open block are ranked, used or not */
 		search->block_scratch =
-			palloc(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
+			palloc0(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
 	}
 	AnnoyBeginItems(&search->items, index);
 	search->queues = AllocSetContextCreate(CurrentMemoryContext,
@@ -240,6 +241,7 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 	search->next_block = 0;
 	search->block_count = 0;
 	search->items.pages_read = 0;
+	search->items.snapshot = limits->snapshot;
 	search->tail_pages = 0;
 	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
 	search->walk.hyperplanes = 0;
@@ -492,6 +494,7 @@ load_tail_page(AnnoySearch *search, bool want_null)
 	AnnoyTailEntry *entries = AnnoyPageGetTailEntries(page);
 	int			count = AnnoyCheckTail(search->index, buffer);
 
+	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
 	search->page_count = 0;
 	search->page_next = 0;
 	for (int i = 0; i < count; i++)
@@ -517,6 +520,7 @@ AnnoyLoadItemPage(AnnoySearch *search)
 	if (search->next_block >= search->block_count)
 		return false;
 	search->page_count = AnnoyListItems(search->index, search->next_block,
+										search->limits.snapshot,
 										search->page_tids,
 										search->page_addresses);
 	search->page_next = 0;

@@ -9,6 +9,8 @@
 #ifndef ANNOY_SEARCH_H
 #define ANNOY_SEARCH_H
 
+#include "utils/snapshot.h"
+
 #include "tree.h"
 
 /*
@@ -31,6 +33,8 @@ typedef struct AnnoySearchLimits
 	bool		resume;			/* goes on when search_k items were inspected */
 	AnnoySearchOrder order;
 	float		epsilon;		/* see AnnoyInitQuery */
+	Snapshot	snapshot;		/* of the scan, for old_snapshot_threshold; or
+								 * NULL */
 } AnnoySearchLimits;
 
 typedef struct AnnoySearchStatistics
@@ -100,12 +104,14 @@ extern void AnnoyEndSearch(AnnoySearch *search);
 extern const AnnoyForest *AnnoyGetSearchForest(AnnoySearch *search);
 
 /*
- * For calibration: repeats the walk of the query started last and tells how
- * many items were inspected, with the leaf included, when each of the items
- * was first seen; PG_INT64_MAX for one that was not seen within max_items.
+ * For calibration: repeats the walk of the query started last, whose "count"
+ * nearest neighbours are given by distance, and tells how many items had been
+ * inspected, with the leaf included, when the first, second ... of them was
+ * found; PG_INT64_MAX for those not found within max_items.  Where more rows
+ * are as far as the last neighbour, any of them will do.  "self" is none.
  */
-extern void AnnoyLocateItems(AnnoySearch *search,
-							 const ItemPointerData *addresses, int count,
-							 int64 *positions, int64 max_items);
+extern void AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
+								 const AnnoySearchResult *neighbors, int count,
+								 int64 *positions, int64 max_items);
 
 #endif							/* ANNOY_SEARCH_H */

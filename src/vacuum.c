@@ -32,6 +32,7 @@
 #include "item.h"
 #include "leaf.h"
 #include "meta.h"
+#include "renew.h"
 #include "tail.h"
 
 /* Dead items that are always collected before passes 2 and 3. */
@@ -54,6 +55,7 @@ typedef struct VacuumState
 	int64		dead_allocated;
 	int64		dead_limit;
 	bool		chains_changed; /* entries of chained pages were removed */
+	int64		items;			/* live ones */
 } VacuumState;
 
 /* ---------------------------------------------------------------------
@@ -120,7 +122,7 @@ clean_leaves(VacuumState *state)
 	int			capacity = AnnoyLeafCapacity(state->meta.sketch_dimensions);
 	ItemPointerData *addresses = palloc(sizeof(ItemPointerData) * capacity);
 	bool	   *drop = palloc(sizeof(bool) * capacity);
-	BlockNumber block = ANNOY_META_BLOCK + 1;
+	BlockNumber block = Max(ANNOY_META_BLOCK + 1, state->meta.former_end);
 	BlockNumber count;
 
 	while (block < (count = RelationGetNumberOfBlocks(state->info->index)))
@@ -196,7 +198,8 @@ tidy_chains(VacuumState *state)
 	Relation	index = state->info->index;
 	BlockNumber count = RelationGetNumberOfBlocks(index);
 
-	for (BlockNumber head = ANNOY_META_BLOCK + 1; head < count; head++)
+	for (BlockNumber head = Max(ANNOY_META_BLOCK + 1, state->meta.former_end);
+		 head < count; head++)
 	{
 		Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, head,
 												RBM_NORMAL,
@@ -327,6 +330,7 @@ vacuum_item_page(VacuumState *state, Buffer buffer)
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	state->dead_count += dead;
 	state->stats->num_index_tuples += live;
+	state->items += live;
 	state->stats->tuples_removed += count;
 	RecordPageWithFreeSpace(state->info->index, BufferGetBlockNumber(buffer),
 							room);
@@ -362,6 +366,8 @@ vacuum_page(VacuumState *state, BlockNumber block)
 			break;
 		default:
 			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			if (block < state->meta.former_end)
+				AnnoyRecycleFormerPage(index, buffer);
 			break;
 	}
 	ReleaseBuffer(buffer);
@@ -395,6 +401,7 @@ vacuum_pages(VacuumState *state)
 	state->dead_count = 0;
 	state->dead_allocated = 0;
 	state->chains_changed = false;
+	state->items = 0;
 	memory = AmAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ?
 		autovacuum_work_mem : maintenance_work_mem;
 	state->dead_limit = Max((int64) memory * 1024 /
@@ -420,35 +427,51 @@ vacuum_pages(VacuumState *state)
 		pfree(state->dead);
 }
 
-IndexBulkDeleteResult *
-annoybulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
-				IndexBulkDeleteCallback callback, void *callback_state)
+/* A VACUUM; callback NULL: count only. */
+static void
+vacuum_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			 IndexBulkDeleteCallback callback, void *callback_state)
 {
 	VacuumState state;
 
-	if (stats == NULL)
-		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	state.info = info;
 	state.stats = stats;
 	state.callback = callback;
 	state.callback_state = callback_state;
 	vacuum_pages(&state);
+	if (state.items == 0)
+		AnnoyRenewVacuumedIndex(info->index, &state.meta);
+}
+
+IndexBulkDeleteResult *
+annoybulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+				IndexBulkDeleteCallback callback, void *callback_state)
+{
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	vacuum_index(info, stats, callback, callback_state);
 	return stats;
 }
 
 IndexBulkDeleteResult *
 annoyvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
-	VacuumState state;
-
 	/* after a bulk deletion everything is known */
 	if (info->analyze_only || stats != NULL)
 		return stats;
 	stats = palloc0(sizeof(IndexBulkDeleteResult));
-	state.info = info;
-	state.stats = stats;
-	state.callback = NULL;
-	state.callback_state = NULL;
-	vacuum_pages(&state);
+	vacuum_index(info, stats, NULL, NULL);
 	return stats;
+}
+
+void
+AnnoyRemoveDeadRows(Relation index, IndexBulkDeleteCallback is_dead,
+					void *callback_state)
+{
+	IndexVacuumInfo info = {.index = index};
+	IndexBulkDeleteResult stats = {0};
+	VacuumState state = {.info = &info,.stats = &stats,.callback = is_dead,
+	.callback_state = callback_state};
+
+	vacuum_pages(&state);
 }

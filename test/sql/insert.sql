@@ -155,7 +155,7 @@ COPY t FROM stdin;
 SELECT id FROM t ORDER BY id;
 SELECT * FROM t_answers;
 SELECT id FROM answer('SELECT id, e <-> ''[1,2]'' AS d FROM t ORDER BY e <-> ''[1,2]''', true);
--- Emptied, the index keeps its number; truncated, it starts anew.
+-- Emptied, the index starts anew; truncated, too.
 DELETE FROM t;
 VACUUM (INDEX_CLEANUP on) t;
 INSERT INTO t VALUES (1, '[1,2]');

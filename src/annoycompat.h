@@ -17,6 +17,7 @@
 #include "access/amapi.h"
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "commands/vacuum.h"
@@ -93,6 +94,17 @@ extern int	no_such_variable
 	PG_MODULE_MAGIC_EXT(.name = module, .version = release)
 #else
 #define ANNOY_MODULE_MAGIC(module, release) PG_MODULE_MAGIC
+#endif
+
+/*
+ * 19 lets table scans be given hints, of which we have none, and names the
+ * attribute of a case that goes on with the next.
+ */
+#if PG_VERSION_NUM < 190000
+#define SO_NONE 0
+#define table_beginscan_parallel(relation, scan, flags) \
+	table_beginscan_parallel(relation, scan)
+#define pg_fallthrough __attribute__((fallthrough))
 #endif
 
 /*
@@ -283,12 +295,14 @@ AnnoyVacuumDelayPoint(void)
 
 /*
  * Begins a scan in the order of one distance.  18 can tell EXPLAIN about it,
- * which is of no use to a function.
+ * and 19 takes hints for reading the table; neither is of use to a function.
  */
 static inline IndexScanDesc
 AnnoyBeginOrderedScan(Relation heap, Relation index, Snapshot snapshot)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(heap, index, snapshot, NULL, 0, 1, SO_NONE);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(heap, index, snapshot, NULL, 0, 1);
 #else
 	return index_beginscan(heap, index, snapshot, 0, 1);

@@ -594,7 +594,7 @@ AnnoyVerifyReached(AnnoyCheck *check)
 			case ANNOY_PAGE_LEAF:
 				if (check->s == 0)
 					break;
-				/* fall through */
+				pg_fallthrough;
 			default:
 				if (!page->reached)
 					AnnoyReportCorruption(check->index, block,

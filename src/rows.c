@@ -97,7 +97,8 @@ AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid)
 int64
 AnnoyCountRows(AnnoyRows *rows)
 {
-	TableScanDesc scan = table_beginscan(rows->heap, rows->snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan_strat(rows->heap, rows->snapshot, 0,
+											   NULL, true, true);
 	int64		count = 0;
 	Datum		value;
 

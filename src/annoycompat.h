@@ -97,13 +97,15 @@ extern int	no_such_variable
 #endif
 
 /*
- * 19 lets table scans be given hints, of which we have none, and names the
- * attribute of a case that goes on with the next.
+ * 19 lets table scans be given hints, of which we have none, wants to know when
+ * a tuple descriptor is complete, and names the attribute of a case that goes
+ * on with the next.
  */
 #if PG_VERSION_NUM < 190000
 #define SO_NONE 0
 #define table_beginscan_parallel(relation, scan, flags) \
 	table_beginscan_parallel(relation, scan)
+#define TupleDescFinalize(desc) ((void) (desc))
 #define pg_fallthrough __attribute__((fallthrough))
 #endif
 

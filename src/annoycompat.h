@@ -3,11 +3,11 @@
  * annoycompat.h
  *	  Differences between PostgreSQL 15 and 19.
  *
- * Every test of PG_VERSION_NUM in the project is in this file.  Each block
- * gives all versions the interface of the newest one where that is possible,
- * and a name of our own where it is not.  Include it after postgres.h; a file
- * that defines SQL-callable functions must include it before it uses
- * PG_FUNCTION_INFO_V1.
+ * Every test of PG_VERSION_NUM in the project is in this file, one for each
+ * version.  It gives older versions the interface of the newest one where that
+ * is possible, and all a name of our own where it is not.  Include it after
+ * postgres.h; a file that defines SQL-callable functions must include it before
+ * it uses PG_FUNCTION_INFO_V1.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +17,7 @@
 #include "access/amapi.h"
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -24,13 +25,12 @@
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
-#include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/tuplesort.h"
 
@@ -38,15 +38,30 @@
 #error "annoy needs PostgreSQL 15 or newer"
 #endif
 
-/*
- * 16 moved the varlena macros to a header of their own, and made symbols of
+/* ---------------------------------------------------------------------
+ * 16
+ *
+ * It moved the varlena macros to a header of their own, and made symbols of
  * loadable modules hidden by default, with PGDLLEXPORT to show them.  We build
  * with hidden symbols everywhere, so 15 needs PGDLLEXPORT to mean something,
  * also for the functions that PG_FUNCTION_INFO_V1 declares.
+ *
+ * Input functions report bad input to a context that the caller may have given.
+ * In 15 all errors are hard.
+ *
+ * The server extends relations by several blocks, and takes the lock for it.  In
+ * 15 callers take it, which they may leave out for a relation of their own
+ * transaction, but workers of a build extend it too.
+ *
+ * A relation's file has another name, and who reads a set of sorted Datums says
+ * whether those passed by reference are copied.  One function checks privileges
+ * on most kinds of objects.
+ * ---------------------------------------------------------------------
  */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
-#elif defined(__GNUC__)
+#else
+#ifdef __GNUC__
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
 
@@ -64,11 +79,6 @@ CppConcat(pg_finfo_, funcname) (void) \
 extern int	no_such_variable
 #endif
 
-/*
- * 16 brought soft errors: input functions report bad input to a context that
- * the caller may have given.  Before, all errors are hard.
- */
-#if PG_VERSION_NUM < 160000
 #define errsave(context, ...) \
 	do { (void) (context); ereport(ERROR, __VA_ARGS__); } while (0)
 #define ereturn(context, dummy_value, ...) \
@@ -77,10 +87,11 @@ extern int	no_such_variable
 		ereport(ERROR, __VA_ARGS__); \
 		return dummy_value; \
 	} while (0)
-#endif
 
-/* 16 has one function for the privileges of most kinds of objects. */
-#if PG_VERSION_NUM < 160000
+#define rd_locator rd_node
+#define tuplesort_getdatum(sort, forward, copy, value, isnull, abbreviated) \
+	tuplesort_getdatum(sort, forward, value, isnull, abbreviated)
+
 static inline AclResult
 object_aclcheck(Oid class, Oid object, Oid role, AclMode mode)
 {
@@ -88,45 +99,164 @@ object_aclcheck(Oid class, Oid object, Oid role, AclMode mode)
 		pg_proc_aclcheck(object, role, mode) :
 		pg_namespace_aclcheck(object, role, mode);
 }
-#endif
 
-/* 17 has a process know its kind, where it asked the autovacuum code before. */
-#if PG_VERSION_NUM < 170000
+#define BMR_REL(relation) (relation)
+#define EB_LOCK_FIRST 1
+
+static inline BlockNumber
+ExtendBufferedRelBy(Relation relation, ForkNumber fork,
+					BufferAccessStrategy strategy, uint32 flags, uint32 count,
+					Buffer *buffers, uint32 *extended)
+{
+	LockRelationForExtension(relation, ExclusiveLock);
+	for (*extended = 0; *extended < count; (*extended)++)
+		buffers[*extended] =
+			ReadBufferExtended(relation, fork, P_NEW,
+							   flags & EB_LOCK_FIRST && *extended == 0 ?
+							   RBM_ZERO_AND_LOCK : RBM_NORMAL, strategy);
+	UnlockRelationForExtension(relation, ExclusiveLock);
+	return BufferGetBlockNumber(buffers[0]);
+}
+
+static inline Buffer
+ExtendBufferedRel(Relation relation, ForkNumber fork,
+				  BufferAccessStrategy strategy, uint32 flags)
+{
+	Buffer		buffer;
+	uint32		extended;
+
+	(void) ExtendBufferedRelBy(relation, fork, strategy, flags, 1, &buffer,
+							   &extended);
+	return buffer;
+}
+#endif							/* PG_VERSION_NUM >= 160000 */
+
+/* ---------------------------------------------------------------------
+ * 17
+ *
+ * A process knows its kind, where it asked the autovacuum code before.
+ *
+ * There is no old_snapshot_threshold any more.  Before, who has locked a page
+ * from which VACUUM removes has to ask whether rows that the snapshot sees may
+ * be gone.
+ *
+ * When the server calls ambuild of a method with amcanbuildparallel it has
+ * planned how many workers take part; before, it plans for B-trees only.
+ * Fields of IndexAmRoutine that later versions added and that are not named here
+ * are false or NULL.
+ * ---------------------------------------------------------------------
+ */
+#if PG_VERSION_NUM >= 170000
+#define AnnoyTestForOldSnapshot(snapshot, index, page) ((void) 0)
+#define AnnoyPlanBuildWorkers(heap, index, index_info) \
+	((index_info)->ii_ParallelWorkers)
+#define ANNOY_NEWER_ROUTINE_FIELDS .amcanbuildparallel = true,
+#else
 #define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+#define AnnoyTestForOldSnapshot(snapshot, index, page) \
+	TestForOldSnapshot(snapshot, index, page)
+#define AnnoyPlanBuildWorkers(heap, index, index_info) \
+	plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(index))
+#define ANNOY_NEWER_ROUTINE_FIELDS
 #endif
 
-/* 18 puts this in front of a declaration, where C11 has _Noreturn. */
-#if PG_VERSION_NUM < 180000
-#define pg_noreturn _Noreturn
-#endif
-
-/* 18 lets a module tell its name and version. */
+/* ---------------------------------------------------------------------
+ * 18
+ *
+ * A module tells its name and version, a delay point whether it belongs to an
+ * ANALYZE, and a function that it does not return in front of its declaration,
+ * where C11 has _Noreturn.
+ *
+ * What tuples need to know of a column is in a compact copy of the attribute.
+ *
+ * Who begins an index scan may have searches counted for EXPLAIN ANALYZE.
+ *
+ * The planner compares the number of disabled nodes before it compares costs; 2
+ * is more than any path gets by a planner setting.
+ * ---------------------------------------------------------------------
+ */
 #if PG_VERSION_NUM >= 180000
 #define ANNOY_MODULE_MAGIC(module, release) \
 	PG_MODULE_MAGIC_EXT(.name = module, .version = release)
+#define ANNOY_COUNT_SEARCH(scan) \
+	((void) ((scan)->instrument && (scan)->instrument->nsearches++))
+/* Marks an IndexPath that must never be used. */
+#define AnnoyDisablePath(index_path) \
+	((void) ((index_path)->path.disabled_nodes = 2))
 #else
 #define ANNOY_MODULE_MAGIC(module, release) PG_MODULE_MAGIC
+#define ANNOY_COUNT_SEARCH(scan) ((void) 0)
+#define AnnoyDisablePath(index_path) ((void) 0)
+#define pg_noreturn _Noreturn
+#define vacuum_delay_point(is_analyze) vacuum_delay_point()
+#define populate_compact_attribute(desc, attribute) ((void) 0)
+#define index_beginscan(heap, index, snapshot, instrument, keys, orders) \
+	index_beginscan(heap, index, snapshot, keys, orders)
 #endif
 
-/*
- * Adds one block to a relation and returns its buffer, exclusively locked and
- * all zeroes.  16 takes the lock itself.  Before, callers may leave it out for
- * a relation of their own transaction, but workers of a build extend it too.
+/* ---------------------------------------------------------------------
+ * 19
+ *
+ * Scans of tables, also by way of an index, can be given hints, of which we have
+ * none.  A tuple descriptor is declared complete, and a case that goes on with
+ * the next has an attribute.
+ *
+ * The planner's hook has one more argument, a plan's result relations are a set,
+ * and a buffer's state is longer.
+ *
+ * The server keeps what the handler of an access method returns; before, it
+ * frees it.
+ * ---------------------------------------------------------------------
  */
+#if PG_VERSION_NUM >= 190000
+#define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__, SO_NONE)
+#define ANNOY_BUFFER_STATE(header) pg_atomic_read_u64(&(header)->state)
+#define ANNOY_COPIES_ROUTINE false
+#define ANNOY_RESULT_RELATIONS(plan) ((plan)->resultRelationRelids)
+#define ANNOY_PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo bound_params, struct ExplainState *explain_state
+#define ANNOY_PLANNER_ARGUMENTS \
+	parse, query_string, cursor_options, bound_params, explain_state
+#else
+#define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__)
+#define ANNOY_BUFFER_STATE(header) pg_atomic_read_u32(&(header)->state)
+#define ANNOY_COPIES_ROUTINE true
+#define ANNOY_RESULT_RELATIONS(plan) \
+	AnnoyMakeRelids((plan)->resultRelations)
+
+static inline Bitmapset *
+AnnoyMakeRelids(const List *relations)
+{
+	Bitmapset  *relids = NULL;
+	ListCell   *cell;
+
+	foreach(cell, relations)
+		relids = bms_add_member(relids, lfirst_int(cell));
+	return relids;
+}
+#define ANNOY_PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo bound_params
+#define ANNOY_PLANNER_ARGUMENTS \
+	parse, query_string, cursor_options, bound_params
+#define SO_NONE 0
+#define table_beginscan_parallel(relation, scan, flags) \
+	table_beginscan_parallel(relation, scan)
+#define TupleDescFinalize(desc) ((void) 0)
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
+/* ---------------------------------------------------------------------
+ * For all versions
+ * ---------------------------------------------------------------------
+ */
+
+/* Adds one block to a relation: exclusively locked and all zeroes. */
 static inline Buffer
 AnnoyExtendRelation(Relation relation, ForkNumber fork)
 {
-#if PG_VERSION_NUM >= 160000
 	return ExtendBufferedRel(BMR_REL(relation), fork, NULL, EB_LOCK_FIRST);
-#else
-	Buffer		buffer;
-
-	LockRelationForExtension(relation, ExclusiveLock);
-	buffer = ReadBufferExtended(relation, fork, P_NEW, RBM_ZERO_AND_LOCK,
-								NULL);
-	UnlockRelationForExtension(relation, ExclusiveLock);
-	return buffer;
-#endif
 }
 
 /*
@@ -140,7 +270,6 @@ AnnoyExtendRelationBy(Relation relation, ForkNumber fork, int count,
 {
 	int			done = 0;
 
-#if PG_VERSION_NUM >= 160000
 	while (done < count)
 	{
 		uint32		extended;
@@ -149,120 +278,40 @@ AnnoyExtendRelationBy(Relation relation, ForkNumber fork, int count,
 								   count - done, buffers + done, &extended);
 		done += extended;
 	}
-#else
-	LockRelationForExtension(relation, ExclusiveLock);
-	for (; done < count; done++)
-		buffers[done] = ReadBufferExtended(relation, fork, P_NEW, RBM_NORMAL,
-										   NULL);
-	UnlockRelationForExtension(relation, ExclusiveLock);
-#endif
-}
-
-/*
- * How many workers the server would have take part in building an index.  17
- * has planned it when it calls ambuild of a method with amcanbuildparallel;
- * before, it plans for B-trees only.
- */
-static inline int
-AnnoyPlanBuildWorkers(Relation heap, Relation index,
-					  struct IndexInfo *index_info)
-{
-#if PG_VERSION_NUM >= 170000
-	(void) heap;
-	(void) index;
-	return index_info->ii_ParallelWorkers;
-#else
-	(void) index_info;
-	return plan_create_index_workers(RelationGetRelid(heap),
-									 RelationGetRelid(index));
-#endif
 }
 
 /*
  * Keeps values of a column of a tuple descriptor from getting short headers in
- * tuples.  18 has what tuples need to know in a compact copy of the attribute.
+ * tuples.
  */
 static inline void
 AnnoySetPlainStorage(TupleDesc desc, AttrNumber attribute)
 {
 	TupleDescAttr(desc, attribute - 1)->attstorage = TYPSTORAGE_PLAIN;
-#if PG_VERSION_NUM >= 180000
 	populate_compact_attribute(desc, attribute - 1);
-#endif
 }
 
-/*
- * Pins a block if it is still in a certain buffer; 16 renamed the relation's
- * file.
- */
+/* Pins a block if it is still in a certain buffer. */
 static inline bool
 AnnoyReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
 {
-#if PG_VERSION_NUM >= 160000
-	bool		found = ReadRecentBuffer(relation->rd_locator, MAIN_FORKNUM,
-										 block, buffer);
-#else
-	bool		found = ReadRecentBuffer(relation->rd_node, MAIN_FORKNUM,
-										 block, buffer);
-#endif
-
-	if (found)
-	{
-		pgstat_count_buffer_read(relation);
-		pgstat_count_buffer_hit(relation);
-	}
-	return found;
-}
-
-/* The arguments of planner_hook: 19 added one. */
-#if PG_VERSION_NUM >= 190000
-#define ANNOY_PLANNER_PARAMETERS \
-	Query *parse, const char *query_string, int cursor_options, \
-	ParamListInfo bound_params, struct ExplainState *explain_state
-#define ANNOY_PLANNER_ARGUMENTS \
-	parse, query_string, cursor_options, bound_params, explain_state
-#else
-#define ANNOY_PLANNER_PARAMETERS \
-	Query *parse, const char *query_string, int cursor_options, \
-	ParamListInfo bound_params
-#define ANNOY_PLANNER_ARGUMENTS \
-	parse, query_string, cursor_options, bound_params
-#endif
-
-/* The tables that a plan changes, as indexes of its range table. */
-static inline Bitmapset *
-AnnoyGetResultRelations(const PlannedStmt *plan)
-{
-#if PG_VERSION_NUM >= 190000
-	return plan->resultRelationRelids;
-#else
-	Bitmapset  *relations = NULL;
-	ListCell   *cell;
-
-	foreach(cell, plan->resultRelations)
-		relations = bms_add_member(relations, lfirst_int(cell));
-	return relations;
-#endif
+	if (!ReadRecentBuffer(relation->rd_locator, MAIN_FORKNUM, block, buffer))
+		return false;
+	pgstat_count_buffer_read(relation);
+	pgstat_count_buffer_hit(relation);
+	return true;
 }
 
 /*
  * Shared buffers' headers, looked at without a lock: whether the buffer has been
  * used so little of late that clock sweep will soon take it, and a request to
- * the processor for the header, to be changed soon.  19 made the state longer.
+ * the processor for the header, to be changed soon.
  */
 static inline bool
 AnnoyBufferIsWorn(Buffer buffer)
 {
-	BufferDesc *header;
-
-	if (BufferIsLocal(buffer))
-		return true;
-	header = GetBufferDescriptor(buffer - 1);
-#if PG_VERSION_NUM >= 190000
-	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u64(&header->state)) < 2;
-#else
-	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u32(&header->state)) < 2;
-#endif
+	return BufferIsLocal(buffer) ||
+		BUF_STATE_GET_USAGECOUNT(ANNOY_BUFFER_STATE(GetBufferDescriptor(buffer - 1))) < 2;
 }
 
 static inline void
@@ -273,142 +322,46 @@ AnnoyPrefetchBufferHeader(Buffer buffer)
 
 /*
  * The next value of a sorted set of Datums passed by value; false at the end.
- * 16 lets the caller say whether those passed by reference are copied.
  */
 static inline bool
 AnnoyGetSortedDatum(Tuplesortstate *sort, Datum *value)
 {
 	bool		isnull;
 
-#if PG_VERSION_NUM >= 160000
 	return tuplesort_getdatum(sort, true, false, value, &isnull, NULL);
-#else
-	return tuplesort_getdatum(sort, true, value, &isnull, NULL);
-#endif
 }
 
-/* 18 lets a delay point know whether it belongs to an ANALYZE. */
 static inline void
 AnnoyVacuumDelayPoint(void)
 {
-#if PG_VERSION_NUM >= 180000
 	vacuum_delay_point(false);
-#else
-	vacuum_delay_point();
-#endif
 }
 
-/*
- * Errors out if a page has changed since the snapshot was taken and rows that
- * it sees may have been removed, under old_snapshot_threshold.  To be called for
- * locked pages from which VACUUM removes.  17 has no such setting any more.
- */
-static inline void
-AnnoyTestForOldSnapshot(Snapshot snapshot, Relation index, Page page)
-{
-#if PG_VERSION_NUM < 170000
-	TestForOldSnapshot(snapshot, index, page);
-#else
-	(void) snapshot;
-	(void) index;
-	(void) page;
-#endif
-}
-
-/*
- * Begins a scan in the order of one distance.  18 can tell EXPLAIN about it,
- * which is of no use to a function.
- */
+/* Begins a scan in the order of one distance. */
 static inline IndexScanDesc
 AnnoyBeginOrderedScan(Relation heap, Relation index, Snapshot snapshot)
 {
-#if PG_VERSION_NUM >= 180000
-	return index_beginscan(heap, index, snapshot, NULL, 0, 1);
-#else
-	return index_beginscan(heap, index, snapshot, 0, 1);
-#endif
+	return ANNOY_BEGIN_INDEX_SCAN(heap, index, snapshot, NULL, 0, 1);
 }
 
 /*
- * Counts one search of the index for the statistics views and, from 18 on,
- * for EXPLAIN ANALYZE.  Called once for each rescan.
+ * Counts one search of the index for the statistics views and for EXPLAIN
+ * ANALYZE.  Called once for each rescan.
  */
 static inline void
 AnnoyCountIndexScan(IndexScanDesc scan)
 {
 	pgstat_count_index_scan(scan->indexRelation);
-#if PG_VERSION_NUM >= 180000
-	if (scan->instrument)
-		scan->instrument->nsearches++;
-#endif
+	ANNOY_COUNT_SEARCH(scan);
 }
 
-/*
- * Marks a path that must never be used.  18 compares the number of disabled
- * nodes before it compares costs; 2 is more than any path gets by a planner
- * setting.
- */
-static inline void
-AnnoyDisablePath(IndexPath *path)
-{
-#if PG_VERSION_NUM >= 180000
-	path->path.disabled_nodes = 2;
-#else
-	(void) path;
-#endif
-}
-
-/*
- * Fields that IndexAmRoutine got after 15, for the end of its initialiser.
- * All that is not named is false or NULL.
- */
-#if PG_VERSION_NUM >= 180000
-#define ANNOY_ROUTINE_FIELDS_18 \
-	.amcanhash = false, \
-	.amconsistentequality = false, \
-	.amconsistentordering = false, \
-	.amgettreeheight = NULL, \
-	.amtranslatestrategy = NULL, \
-	.amtranslatecmptype = NULL,
-#else
-#define ANNOY_ROUTINE_FIELDS_18
-#endif
-
-#if PG_VERSION_NUM >= 170000
-#define ANNOY_ROUTINE_FIELDS_17 \
-	.amcanbuildparallel = true, \
-	.aminsertcleanup = NULL,
-#else
-#define ANNOY_ROUTINE_FIELDS_17
-#endif
-
-#if PG_VERSION_NUM >= 160000
-#define ANNOY_ROUTINE_FIELDS_16 \
-	.amsummarizing = false,
-#else
-#define ANNOY_ROUTINE_FIELDS_16
-#endif
-
-#define ANNOY_NEWER_ROUTINE_FIELDS \
-	ANNOY_ROUTINE_FIELDS_16 \
-	ANNOY_ROUTINE_FIELDS_17 \
-	ANNOY_ROUTINE_FIELDS_18
-
-/*
- * Up to 18 the server frees what a handler returns; from 19 on it keeps the
- * pointer for ever.
- */
+/* What a handler returns, given its routine. */
 static inline const IndexAmRoutine *
 AnnoyCopyRoutine(const IndexAmRoutine *routine)
 {
-#if PG_VERSION_NUM >= 190000
-	return routine;
-#else
-	IndexAmRoutine *copy = palloc(sizeof(IndexAmRoutine));
-
-	memcpy(copy, routine, sizeof(IndexAmRoutine));
-	return copy;
-#endif
+	return ANNOY_COPIES_ROUTINE ?
+		memcpy(palloc(sizeof(IndexAmRoutine)), routine, sizeof(IndexAmRoutine)) :
+		routine;
 }
 
 #endif							/* ANNOYCOMPAT_H */

@@ -124,7 +124,7 @@ static const float *
 bit_floats(const void *value, float *scratch)
 {
 	const VarBit *bits = value;
-	const bits8 *bytes = VARBITS(bits);
+	const uint8 *bytes = VARBITS(bits);
 	int			length = VARBITLEN(bits);
 	int			i = 0;
 

@@ -349,6 +349,7 @@ sort_batch(AnnoyBatchReader *reader)
 	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "record", BYTEAOID, -1, 0);
 	AnnoySetPlainStorage(desc, 3);
+	TupleDescFinalize(desc);
 	reader->sort = tuplesort_begin_heap(desc, 2, keys, operators, collations,
 										nulls_first, Max(memory, 64), NULL,
 										TUPLESORT_NONE);

@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/wait_event.h"
 
 #include "annoycompat.h"
 #include "build.h"
@@ -222,7 +223,7 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 		end_parallel(workers);
 		return NULL;
 	}
-	*scan = table_beginscan_parallel(heap, table_scan);
+	*scan = table_beginscan_parallel(heap, table_scan, SO_NONE);
 	return workers;
 }
 
@@ -258,7 +259,7 @@ run_worker(AnnoyBuildShared *shared, ParallelTableScanDesc table_scan)
 	AnnoyBeginBuild(&build, heap, index, shared, ParallelWorkerNumber + 1);
 	old = MemoryContextSwitchTo(build.context);
 	AnnoyBuildForest(&build, maintenance_work_mem / shared->process_count,
-					 index_info, table_beginscan_parallel(heap, table_scan));
+					 index_info, table_beginscan_parallel(heap, table_scan, SO_NONE));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(build.context);
 	index_close(index, NoLock);

@@ -608,7 +608,7 @@ AnnoyVerifyReached(AnnoyCheck *check)
 					check->orphans++;
 				if (check->s == 0 || page->count == 0)
 					break;
-				/* fall through */
+				pg_fallthrough;
 			default:
 				if (!page->reached)
 					AnnoyReportCorruption(check->index, block,

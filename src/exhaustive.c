@@ -18,6 +18,7 @@
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 
+#include "annoycompat.h"
 #include "searchstate.h"
 
 /* Columns of what is sorted. */
@@ -39,6 +40,7 @@ begin_sort(AnnoySearch *search)
 
 		TupleDescInitEntry(desc, DISTANCE, "distance", FLOAT8OID, -1, 0);
 		TupleDescInitEntry(desc, HEAP_TID, "heap_tid", INT8OID, -1, 0);
+		TupleDescFinalize(desc);
 		search->sort_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	}
 	search->sort = tuplesort_begin_heap(search->sort_slot->tts_tupleDescriptor,

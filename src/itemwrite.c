@@ -70,7 +70,7 @@ add_part(AnnoyItemWriter *writer, AnnoyItem header, const char *data,
 
 	memcpy(tuple.data, header, sizeof(AnnoyItemData));
 	memcpy(tuple.data + sizeof(AnnoyItemData), data, size);
-	offset = PageAddItem(page, (Item) tuple.data, sizeof(AnnoyItemData) + size,
+	offset = PageAddItem(page, tuple.data, sizeof(AnnoyItemData) + size,
 						 InvalidOffsetNumber, false, false);
 	if (offset == InvalidOffsetNumber)
 		elog(ERROR, "failed to add an item to block %u of index \"%s\"",
@@ -309,7 +309,7 @@ add_parts(Relation index, const AnnoyItemData *header, const char *data,
 		data -= parts[i].size;
 		memcpy(tuple.data, &part, sizeof(AnnoyItemData));
 		memcpy(tuple.data + sizeof(AnnoyItemData), data, parts[i].size);
-		offset = PageAddItem(page, (Item) tuple.data,
+		offset = PageAddItem(page, tuple.data,
 							 sizeof(AnnoyItemData) + parts[i].size,
 							 InvalidOffsetNumber, false, false);
 		if (offset == InvalidOffsetNumber)

@@ -235,7 +235,7 @@ check_changes(QueryDesc *query, int flags)
 
 	if (trusted_authors != NULL)
 	{
-		Bitmapset  *changed = AnnoyGetResultRelations(plan);
+		Bitmapset  *changed = ANNOY_RESULT_RELATIONS(plan);
 		int			relation = -1;
 
 		while ((relation = bms_next_member(changed, relation)) >= 0)

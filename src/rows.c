@@ -108,7 +108,8 @@ static int64
 count_column(Relation heap, AttrNumber column)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	TableScanDesc scan = table_beginscan(heap, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_beginscan_strat(heap, GetActiveSnapshot(), 0,
+											   NULL, true, true);
 	int64		count = 0;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))

@@ -250,7 +250,6 @@ SELECT check_answers('t_like', '<->', '[0.5,0]');
 CREATE INDEX ON t USING annoy (e, id);
 CREATE INDEX ON t USING annoy (e) INCLUDE (id);
 CREATE UNIQUE INDEX ON t USING annoy (e);
-CREATE INDEX ON t USING annoy (e DESC);
 CREATE INDEX ON t USING annoy (id);
 -- The message names the operator with its schema from 17 on.
 \set VERBOSITY sqlstate

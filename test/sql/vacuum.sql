@@ -79,7 +79,9 @@ SELECT count(*) FROM annoy_leaf_items('t_l2');
 INSERT INTO t SELECT i, CASE WHEN i % 50 = 0 THEN NULL WHEN i % 50 = 1 THEN array_fill(0, ARRAY[7])::vector ELSE even_vector(7, -i) END
 	FROM generate_series(1, 6000) AS i;
 SELECT check_answers('t', '<->', even_vector(7, 5)), check_answers('t', '<=>', even_vector(7, 5));
-VACUUM t;
+-- From 19 on pages are known to be all visible as soon as they are read, and the
+-- table's rows are estimated from those that are not.
+VACUUM (DISABLE_PAGE_SKIPPING) t;
 SELECT * FROM counts ORDER BY 1;
 SELECT * FROM check_trees('t_l2', 't') UNION ALL SELECT * FROM check_trees('t_cosine', 't') UNION ALL SELECT * FROM check_trees('t_partial', 't');
 -- By several processes, one for each index.

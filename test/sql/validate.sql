@@ -21,7 +21,11 @@ SELECT name, pg_index_column_has_property('validate_index', 1, name) AS value
 CREATE UNIQUE INDEX ON validate_test USING annoy (e);
 CREATE INDEX ON validate_test USING annoy (e, e);
 CREATE INDEX ON validate_test USING annoy ((1)) INCLUDE (e);
+-- The place in the statement is shown from 19 on.
+\set VERBOSITY sqlstate
 CREATE INDEX ON validate_test USING annoy (e DESC);
+\set VERBOSITY default
+\echo :LAST_ERROR_MESSAGE
 CREATE INDEX ON validate_test USING annoy ((1));
 CLUSTER validate_test USING validate_index;
 

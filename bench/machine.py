@@ -17,6 +17,8 @@ NPM_PACKAGE = 'npm'
 
 HNSW_SINCE = [0, 5]         # of pgvector
 
+DEBIAN_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                             '..', 'test', 'debian-folder')
 SERVER_RELEASE = 'trixie'
 SERVER_VERSION = 17
 SERVER_PACKAGES = ['postgresql-%d' % SERVER_VERSION,
@@ -105,10 +107,8 @@ def make_debian_folder(root, say):
         if os.geteuid() != 0:
             raise Failure('a Debian folder for PostgreSQL %d and pgvector can '
                           'be made by root only' % SERVER_VERSION)
-        if shutil.which('debootstrap') is None:
-            install(['debootstrap'])
-        say('debootstrap %s %s' % (SERVER_RELEASE, root))
-        run(['debootstrap', '--variant=minbase', SERVER_RELEASE, root])
+        say('making a folder of Debian %s in %s' % (SERVER_RELEASE, root))
+        run([DEBIAN_FOLDER, SERVER_RELEASE, root])
     mount_kernel_files(root)
     if not has_pgvector(root=root):
         say('installing %s there' % ' '.join(SERVER_PACKAGES))

@@ -16,6 +16,10 @@
 #include "annoylib.h"
 #include "kissrandom.h"
 
+/* newer versions of the library have a namespace, older ones have none */
+namespace Annoy {}
+using namespace Annoy;
+
 using Index = AnnoyIndex<int32_t, float, Euclidean,
 	Kiss32Random, AnnoyIndexSingleThreadedBuildPolicy>;
 

@@ -34,6 +34,9 @@
 #include "annoylib.h"
 #include "kissrandom.h"
 
+/* newer versions of the library have a namespace, older ones have none */
+namespace Annoy {}
+using namespace Annoy;
 using std::string;
 using std::vector;
 

@@ -15,7 +15,9 @@ use Test::More;
 
 chomp(my $share = `pg_config --sharedir`);
 chomp(my $bindir = `pg_config --bindir`);
-plan skip_all => 'pgvector is not installed' unless -f "$share/extension/vector.control";
+my $control = "$share/extension/vector.control";
+my ($major, $minor) = -f $control ? slurp_file($control) =~ /^default_version\s*=\s*'(\d+)\.(\d+)/m : (0, 0);
+plan skip_all => 'pgvector is not installed, or older than 0.7' unless $major > 0 || $minor >= 7;
 
 my $top = $ENV{TESTDIR} // '.';
 my $node = PostgreSQL::Test::Cluster->new('main');

@@ -1,7 +1,8 @@
 --
 -- The documents nearest to :sentence, among those of :section unless that is
 -- empty, :rows at most: by meaning, by words, and by both.  A sentence of which
--- no word has a vector has no meaning here; :has_embedding tells.
+-- no word has a vector has no meaning here; :has_embedding tells.  :have_all is
+-- for the reader.
 --
 \if :has_embedding
 -- By meaning: the index finds the nearest embeddings.
@@ -19,7 +20,7 @@ FROM (
 
 -- By words: PostgreSQL's full-text search; any of the words will do.
 \qecho
-\qecho 'By words: ORDER BY ts_rank(lexemes, any_word(sentence)) DESC'
+\qecho 'By words: ORDER BY ts_rank(lexemes, any_word(sentence)) DESC;' :have_all 'have all of the words'
 SELECT round(rank::numeric, 3) AS ts_rank,
 	shorten(name, 26) AS package, shorten(body, 60) AS description
 FROM (

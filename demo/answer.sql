@@ -9,7 +9,8 @@ SELECT embed(:'sentence') IS NOT NULL AS has_embedding,
 	shorten(string_agg(word, ', ' ORDER BY word), 80) AS unknown
 FROM (
 	SELECT word FROM words_of(:'sentence') AS word
-	EXCEPT SELECT word FROM words) AS missing \gset
+	EXCEPT SELECT word FROM words) AS missing
+WHERE length(word) > 1 \gset
 
 SELECT count(*) AS have_all
 FROM documents

@@ -12,6 +12,7 @@ to install it into.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -68,6 +69,9 @@ def words(path):
 
 
 def main():
+    # End silently when the user or psql has ended.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if sys.argv[1] == 'packages':
         # A stray byte of an old encoding spoils its letter, not the demo.
         rows = packages(open(0, encoding='utf-8', errors='replace'))

@@ -4,6 +4,7 @@
 CREATE DATABASE annoy_from_annoy TEMPLATE template0;
 \c annoy_from_annoy
 SET lc_messages = 'C';
+SET client_min_messages = warning;
 
 -- docs/from-annoy.md: Coming from Annoy, example 1
 CREATE EXTENSION annoy;

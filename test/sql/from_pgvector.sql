@@ -11,7 +11,7 @@ CREATE DATABASE annoy_from_pgvector TEMPLATE template0;
 SET lc_messages = 'C';
 SET client_min_messages = warning;
 
--- docs/from-pgvector.md: Coming from pgvector, example 1
+-- docs/from-pgvector.md: The data of the examples, example 1
 CREATE EXTENSION vector;
 CREATE EXTENSION annoy;
 CREATE TABLE items (id int PRIMARY KEY, category int, embedding vector(8));
@@ -21,8 +21,9 @@ FROM generate_series(1, 5000) AS i;
 CREATE INDEX items_hnsw ON items USING hnsw (embedding vector_cosine_ops);
 ANALYZE items;
 
--- docs/from-pgvector.md: Changing an index, example 1
+-- docs/from-pgvector.md: Replacing an index, example 1
 CREATE INDEX CONCURRENTLY items_annoy ON items USING annoy (embedding vector_cosine_ops);
+EXPLAIN (COSTS OFF) SELECT id FROM items ORDER BY embedding <=> '[1,0,1,0,1,0,1,0]' LIMIT 10;
 DROP INDEX CONCURRENTLY items_hnsw;
 SELECT id FROM items ORDER BY embedding <=> (SELECT embedding FROM items WHERE id = 42) LIMIT 1;
 

@@ -478,11 +478,11 @@ database('shop', q{
 	CREATE VIEW nearest AS SELECT id, embedding <-> '[2,2,1]' AS distance FROM items ORDER BY distance LIMIT 3;
 	CREATE TABLE halves (embedding halfvec(3));
 	CREATE TABLE sparse (embedding sparsevec(3))});
-my $dump = PostgreSQL::Test::Utils::tempdir() . '/shop.dump';
-$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $node->connstr('shop') ], 'moving away: a dump');
+my $archive = $node->basedir . '/shop.dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $archive, '-d', $node->connstr('shop') ], 'moving away: a dump');
 database('away', 'CREATE EXTENSION annoy');
 my $errors = '';
-IPC::Run::run([ 'pg_restore', '-d', $node->connstr('away'), $dump ], '2>', \$errors);
+IPC::Run::run([ 'pg_restore', '-d', $node->connstr('away'), $archive ], '2>', \$errors);
 my %errors = map { $_ => 1 } $errors =~ /ERROR: +(.*)/g;
 is(join("\n", sort keys %errors),
 	join("\n", 'access method "hnsw" does not exist', 'access method "ivfflat" does not exist',
@@ -490,7 +490,7 @@ is(join("\n", sort keys %errors),
 		'type "public.halfvec" does not exist', 'type "public.sparsevec" does not exist', 'type "vector" already exists'),
 	'moving away: what a dump does not restore');
 is($node->safe_psql('away', $content), $node->safe_psql('shop', $content), 'moving away: tables and rows arrive');
-is($node->safe_psql('away', q{SELECT string_agg(indexrelid::regclass::text, ',' ORDER BY 1) FROM pg_index WHERE indrelid = 'items'::regclass}),
+is($node->safe_psql('away', q{SELECT string_agg(indexrelid::regclass::text, ',' ORDER BY indexrelid::regclass::text) FROM pg_index WHERE indrelid = 'items'::regclass}),
 	'items_annoy,items_pkey', q{moving away: so do annoy's indexes});
 is($node->safe_psql('away', 'SELECT id FROM nearest LIMIT 1'), 2, 'moving away: and views');
 

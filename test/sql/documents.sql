@@ -47,9 +47,9 @@ INSERT INTO reasons (reason, query) VALUES
 		SELECT id FROM items ORDER BY e <-> (SELECT q FROM query) LIMIT 5'),
 	('(LATERAL)', 'SELECT found.id FROM queries, LATERAL (SELECT id FROM items ORDER BY e <-> queries.q LIMIT 5) AS found');
 SELECT reason, ordering_index(replace(query, '$q', :'q')) FROM reasons ORDER BY n;
--- more to order by: an incremental sort, from version 18 on
+-- more to order by: an incremental sort, from version 17 on
 SELECT ordering_index('SELECT id FROM items ORDER BY e <-> ' || :'q' || ', id LIMIT 5') IS NOT NULL =
-	(current_setting('server_version_num')::int >= 180000) AS as_documented;
+	(current_setting('server_version_num')::int >= 170000) AS as_documented;
 -- another index, which the planner finds cheaper
 CREATE INDEX items_costly ON items USING annoy (e vector_l2_ops) WITH (search_k = 4000);
 SELECT ordering_index('SELECT id FROM items ORDER BY e <-> ' || :'q' || ' LIMIT 5');

@@ -44,13 +44,17 @@ ORDER BY embedding <=> '[0.97,0.03,0.01,0.02,0.02]'
 LIMIT 3;
 
 -- docs/guide.md: Queries, example 2
+EXPLAIN (COSTS OFF)
+SELECT id, body FROM documents ORDER BY embedding <=> '[0.97,0.03,0.01,0.02,0.02]' LIMIT 3;
+
+-- docs/guide.md: Queries, example 3
 SELECT id, body
 FROM documents
 WHERE id <> 8
 ORDER BY embedding <=> (SELECT embedding FROM documents WHERE id = 8)
 LIMIT 3;
 
--- docs/guide.md: Queries, example 3
+-- docs/guide.md: Queries, example 4
 SELECT query.text, found.body
 FROM (VALUES ('dessert', '[0.97,0.03,0.01,0.02,0.02]'::vector), ('pets', '[0.1,0.9,0.02,0.05,0.01]')) AS query (text, embedding)
 CROSS JOIN LATERAL (
@@ -60,7 +64,7 @@ CROSS JOIN LATERAL (
     LIMIT 2) AS found
 ORDER BY query.text, found.distance;
 
--- docs/guide.md: Queries, example 4
+-- docs/guide.md: Queries, example 5
 PREPARE nearest (vector) AS SELECT body FROM documents ORDER BY embedding <=> $1 LIMIT 1;
 EXECUTE nearest ('[0.02,0.03,0.95,0.04,0.1]');
 SELECT body FROM documents ORDER BY embedding <=> ARRAY[0.02, 0.03, 0.95, 0.04, 0.1]::vector LIMIT 1;

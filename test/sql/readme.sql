@@ -39,14 +39,9 @@ FROM documents
 ORDER BY embedding <=> '[0.97,0.03,0.01,0.02,0.02]'
 LIMIT 3;
 
--- README.md: First query, example 4
-EXPLAIN (COSTS OFF)
-SELECT body FROM documents ORDER BY embedding <=> '[0.97,0.03,0.01,0.02,0.02]' LIMIT 3;
-
 -- README.md: Options you need, example 1
 BEGIN;
 SET LOCAL annoy.search_k = 2000;
-SELECT body FROM documents ORDER BY embedding <=> '[0.05,0.7,0.02,0.6,0.03]' LIMIT 1;
 COMMIT;
 ALTER INDEX documents_embedding_idx SET (search_k = 1000);
 
@@ -59,7 +54,6 @@ LIMIT 3;
 
 -- README.md: Monitoring, example 1
 SELECT items_inspected > 0 AS inspected, resumptions FROM annoy_last_scan();
-SELECT i -> 'n_items' AS items, i -> 'metric' AS metric FROM annoy_info('documents_embedding_idx') AS i;
 
 -- end of README.md
 \c :first_database

@@ -351,19 +351,6 @@ class Bench:
 
     # Outside the server
 
-    def in_memory(self, name):
-        """The same search over the same index in plain memory."""
-        self.server.sql('postgres', 'CHECKPOINT')
-        path = self.sql('annoy', "SELECT pg_relation_filepath('%s')" %
-                        self.index(name, 'annoy'))
-        values = [value for value in
-                  sets.KNOB_VALUES[sets.base_name(name)]['annoy']
-                  if value <= 2 * self.rows(name)]
-        return self.run_program(
-            ['memory', '-r', str(TIMED_PASSES),
-             os.path.join(self.server.folder, 'data', path),
-             self.stem(name)] + [str(value) for value in values])
-
     def run_program(self, words):
         result = subprocess.run(
             [os.path.join(self.folder, words[0])] + words[1:],

@@ -10,10 +10,9 @@ import sets                         # noqa: E402
 
 COLOURS = {'annoy': '#d62728', 'hnsw16': '#1f77b4', 'hnsw24': '#17becf',
            'ivfflat': '#2ca02c'}
-OUTSIDE = {'memory': ('annoy in plain memory', '#ff9896', '--'),
-           'annoy-10': ('genuine Annoy, 10 trees', '#c5b0d5', ':'),
-           'annoy-50': ('genuine Annoy, 50 trees', '#9467bd', ':'),
-           'annoy-100': ('genuine Annoy, 100 trees', '#5b2d8e', ':'),
+OUTSIDE = {'annoy-10': ('original Annoy, 10 trees', '#c5b0d5', ':'),
+           'annoy-50': ('original Annoy, 50 trees', '#9467bd', ':'),
+           'annoy-100': ('original Annoy, 100 trees', '#5b2d8e', ':'),
            'hnswlib': ('hnswlib', '#7f7f7f', ':')}
 TICKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 LOWEST_RECALL = 0.6
@@ -85,8 +84,7 @@ def plot_recall(store, names, value, label, path, outside):
 
 def outside_rows(store, name):
     """Measurements outside the server by the keys of OUTSIDE."""
-    found = {'memory': store.get('memory:' + name, []),
-             'hnswlib': store.get('peers:%s:hnswlib' % name, [])}
+    found = {'hnswlib': store.get('peers:%s:hnswlib' % name, [])}
     for trees in (10, 50, 100):
         found['annoy-%d' % trees] = [
             row for row in store.get('peers:%s:annoy' % name, [])

@@ -71,7 +71,7 @@ ROWS_KNOBS = {
     'hnsw16': [40, 80, 120, 200, 300, 500, 1000],
 }
 
-# search_k of the genuine Annoy is for all trees together.
+# search_k of the original Annoy is for all trees together.
 PEER_EFFORTS = {
     'annoy': [300, 1000, 3000, 10000, 30000, 100000, 200000],
     'hnswlib': [10, 20, 40, 80, 160, 320, 640, 1280],

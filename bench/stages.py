@@ -47,7 +47,6 @@ def plan(options, bench, store):
                 label)
         add('queries:' + short, method('query'), name, MAIN_LABELS, 1)
         add('queries2:' + short, method('query'), name, ['annoy', 'hnsw16'], 2)
-        add('memory:' + short, _in_memory, bench, name)
         add('cold:' + short, _cold, bench, store, short, name)
         if short in PARALLEL_SETS:
             add('parallel:%s:annoy' % short, method('build_parallel'), name,
@@ -73,7 +72,7 @@ def plan(options, bench, store):
             ['annoy', 'hnsw24'], 1)
     skipped = tuple(word for word in options.skip.split(',') if word)
     if options.server:
-        skipped += ('cold', 'memory')
+        skipped += ('cold',)
     return [stage for stage in stages
             if not stage.name.startswith(skipped or ('-',)) and
             (options.heavy or not stage.name.startswith(HEAVY))]
@@ -92,11 +91,6 @@ def _add_rows(add, method, options, names):
         for label in ('annoy', 'hnsw16'):
             add('rows:%d:%s' % (rows, label), method('measure_rows'),
                 'glove_%d' % rows, label)
-
-
-def _in_memory(bench, name):
-    machine.run(['make', '-C', bench.folder, '-s', 'memory'])
-    return bench.in_memory(name)
 
 
 def _cold(bench, store, short, name):

@@ -134,7 +134,7 @@ COMMENT ON FUNCTION hamming_distance(bit, bit) IS 'Hamming distance: number of b
 CREATE FUNCTION jaccard_distance(bit, bit) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'annoy_jaccard_distance'
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION jaccard_distance(bit, bit) IS 'Jaccard distance: part of the bits set in either that is not set in both';
+COMMENT ON FUNCTION jaccard_distance(bit, bit) IS 'Jaccard distance: fraction of the bits set in either that is not set in both';
 
 -- Properties and transformations.
 
@@ -735,7 +735,7 @@ COMMENT ON FUNCTION annoy_nns_by_item(regclass, tid, integer, integer) IS 'neare
 CREATE FUNCTION annoy_distance(index regclass, a tid, b tid) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'annoy_distance'
 	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION annoy_distance(regclass, tid, tid) IS 'distance of two rows, in the unit of the Annoy library';
+COMMENT ON FUNCTION annoy_distance(regclass, tid, tid) IS 'distance between two rows, in the unit of the Annoy library';
 
 CREATE FUNCTION annoy_transform(
 		index regclass,
@@ -803,7 +803,7 @@ COMMENT ON FUNCTION annoy_memory_usage(regclass) IS 'size of an annoy index in b
 CREATE FUNCTION annoy_metric(name text) RETURNS text
 	AS 'MODULE_PATHNAME', 'annoy_metric'
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION annoy_metric(text) IS 'canonical name of a metric of the library Annoy, from any of its names';
+COMMENT ON FUNCTION annoy_metric(text) IS 'canonical name of a metric in the Annoy library, from any of its names';
 
 CREATE FUNCTION annoy_version() RETURNS text
 	AS 'MODULE_PATHNAME', 'annoy_version'
@@ -823,7 +823,7 @@ CREATE FUNCTION annoy_serialize(
 	RETURNS bytea
 	AS 'MODULE_PATHNAME', 'annoy_serialize'
 	LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION annoy_serialize(regclass, text, name) IS 'an annoy index in a format of the library Annoy';
+COMMENT ON FUNCTION annoy_serialize(regclass, text, name) IS 'an annoy index in a format of the Annoy library';
 
 -- Files may be read and written by the roles that may do so by COPY; the
 -- functions see to it themselves.
@@ -834,7 +834,7 @@ CREATE FUNCTION annoy_save(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'annoy_save'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION annoy_save(regclass, text, name) IS 'writes an annoy index to a server file that the library Annoy loads; returns the number of items';
+COMMENT ON FUNCTION annoy_save(regclass, text, name) IS 'writes an annoy index to a server file that the Annoy library can load; returns the number of items';
 
 CREATE FUNCTION annoy_items(
 		data bytea,
@@ -843,7 +843,7 @@ CREATE FUNCTION annoy_items(
 	RETURNS TABLE (id bigint, embedding real[])
 	AS 'MODULE_PATHNAME', 'annoy_items'
 	LANGUAGE C IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION annoy_items(bytea, text, integer) IS 'vectors of data of the library Annoy';
+COMMENT ON FUNCTION annoy_items(bytea, text, integer) IS 'vectors of data of the Annoy library';
 
 CREATE FUNCTION annoy_file_items(
 		path text,
@@ -852,4 +852,4 @@ CREATE FUNCTION annoy_file_items(
 	RETURNS TABLE (id bigint, embedding real[])
 	AS 'MODULE_PATHNAME', 'annoy_file_items'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION annoy_file_items(text, text, integer) IS 'vectors of a server file of the library Annoy';
+COMMENT ON FUNCTION annoy_file_items(text, text, integer) IS 'vectors of a server file of the Annoy library';

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * annoy.cpp
- *	  The genuine library Annoy in memory, on the data sets of bench/dataset.
+ *	  The original Annoy library in memory, on the data sets of bench/dataset.
  *
  * Euclidean, built by one thread, asked for items without their distances,
  * which favours it.  search_k is the library's own: nodes to look at, for all

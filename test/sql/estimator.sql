@@ -1,4 +1,4 @@
--- The estimator's functions: the answers of SQL, in the genuine library's units,
+-- The estimator's functions: the answers of SQL, in the original library's units,
 -- for whom SQL would give them.
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set answer :abs_srcdir '/include/answer.sql'

@@ -436,8 +436,17 @@ END
 # What the documents say
 # ---------------------------------------------------------------------------
 
-# README.md, "When pgvector comes later", exactly as it is there.
-my ($way) = slurp_file("$top/README.md") =~ /### When pgvector comes later\n.*?```postgresql\n(.*?)```/s or die 'no example in README.md';
+# The commands that a section of a document shows, exactly as they are there.
+sub shown
+{
+	my ($document, $section) = @_;
+	my ($commands) = slurp_file("$top/$document") =~ /^## \Q$section\E\n(?:(?!^## ).)*?```postgresql\n(.*?)```/ms
+	  or die "no example in $document, $section";
+
+	return $commands;
+}
+
+my $way = shown('docs/operations.md', 'When pgvector comes later');
 database('later', 'CREATE EXTENSION annoy', q{
 	CREATE TABLE items (id int, embedding vector(3));
 	INSERT INTO items SELECT i, ARRAY[sin(i), cos(i), 1e-42 * i] FROM generate_series(1, 1000) AS i; INSERT INTO items VALUES (1001, NULL);
@@ -450,29 +459,42 @@ is($node->safe_psql('later', "$dependencies; $foreign_members"), "1\nfunction an
 is($node->safe_psql('later', q{SET enable_seqscan = off; SELECT id FROM items ORDER BY embedding <=> (SELECT embedding FROM items WHERE id = 9) LIMIT 1}),
 	9, 'pgvector comes later: the index answers');
 
-# docs/from-pgvector.md: its examples run, one after the other, and print what
-# it shows.
-database('document');
-my $document = slurp_file("$top/docs/from-pgvector.md");
-my $examples = 0;
-while ($document =~ /^```sql\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?/msg)
-{
-	my ($sql, $shown) = ($1, $2);
-	my ($out, $error) = ('', '');
+# The way back, and pgvector is gone.
+$node->safe_psql('later', shown('docs/from-pgvector.md', 'Moving away from pgvector altogether'));
+is($node->safe_psql('later', $content), $content_before, 'moving away: every bit is kept');
+is($node->safe_psql('later', q{SELECT string_agg(extname, ',') FROM pg_extension WHERE extname IN ('annoy', 'vector')}),
+	'annoy', 'moving away: pgvector is gone');
+is($node->safe_psql('later', q{SET enable_seqscan = off; SELECT id FROM items ORDER BY embedding <=> (SELECT embedding FROM items WHERE id = 9) LIMIT 1}),
+	9, 'moving away: the index answers');
 
-	$examples++;
-	IPC::Run::run([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('document') ], '<', \$sql, '>', \$out, '2>', \$error);
-	is($error, '', "docs/from-pgvector.md, example $examples: no error");
-	is(trimmed($out), trimmed($shown), "docs/from-pgvector.md, example $examples: output") if defined $shown;
-}
-cmp_ok($examples, '>=', 5, 'docs/from-pgvector.md has examples');
-
-sub trimmed
-{
-	my ($text) = @_;
-
-	return $text =~ s/[ \t]+$//mgr =~ s/\n+\z/\n/r;
-}
+# The same with a dump, as docs/from-pgvector.md says: annoy's type is there
+# first, so pgvector cannot be created, just as on a server that lacks it.
+database('shop', q{
+	CREATE EXTENSION vector;
+	CREATE EXTENSION annoy;
+	CREATE TABLE items (id int PRIMARY KEY, embedding vector(3));
+	INSERT INTO items SELECT i, ARRAY[i, i % 7, 1] FROM generate_series(1, 500) AS i;
+	CREATE INDEX items_hnsw ON items USING hnsw (embedding vector_l2_ops);
+	CREATE INDEX items_ivfflat ON items USING ivfflat (embedding vector_l2_ops) WITH (lists = 5);
+	CREATE INDEX items_annoy ON items USING annoy (embedding vector_l2_ops);
+	CREATE VIEW nearest AS SELECT id, embedding <-> '[2,2,1]' AS distance FROM items ORDER BY distance LIMIT 3;
+	CREATE TABLE halves (embedding halfvec(3));
+	CREATE TABLE sparse (embedding sparsevec(3))});
+my $archive = $node->basedir . '/shop.dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $archive, '-d', $node->connstr('shop') ], 'moving away: a dump');
+database('away', 'CREATE EXTENSION annoy');
+my $errors = '';
+IPC::Run::run([ 'pg_restore', '-d', $node->connstr('away'), $archive ], '2>', \$errors);
+my %errors = map { $_ => 1 } $errors =~ /ERROR: +(.*)/g;
+is(join("\n", sort keys %errors),
+	join("\n", 'access method "hnsw" does not exist', 'access method "ivfflat" does not exist',
+		'extension "vector" does not exist', 'relation "public.halves" does not exist', 'relation "public.sparse" does not exist',
+		'type "public.halfvec" does not exist', 'type "public.sparsevec" does not exist', 'type "vector" already exists'),
+	'moving away: what a dump does not restore');
+is($node->safe_psql('away', $content), $node->safe_psql('shop', $content), 'moving away: tables and rows arrive');
+is($node->safe_psql('away', q{SELECT string_agg(indexrelid::regclass::text, ',' ORDER BY indexrelid::regclass::text) FROM pg_index WHERE indrelid = 'items'::regclass}),
+	'items_annoy,items_pkey', q{moving away: so do annoy's indexes});
+is($node->safe_psql('away', 'SELECT id FROM nearest LIMIT 1'), 2, 'moving away: and views');
 
 $node->stop;
 done_testing();

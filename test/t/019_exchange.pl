@@ -22,9 +22,9 @@ plan skip_all => 'package dataset-fashion-mnist is not installed'
   unless -f "$images/train-images-idx3-ubyte.gz";
 
 my $folder = PostgreSQL::Test::Utils::tempdir;
-my $program = "$folder/genuine";
+my $program = "$folder/original";
 (my $include = $header) =~ s|/[^/]*$||;
-system('g++', '-O2', '-o', $program, "-I$include", "$FindBin::Bin/../genuine/genuine.cc") == 0
+system('g++', '-O2', '-o', $program, "-I$include", "$FindBin::Bin/../original/original.cc") == 0
   or BAIL_OUT('the program with the library does not compile');
 
 my $node = PostgreSQL::Test::Cluster->new('main');

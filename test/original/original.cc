@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * genuine.cc
- *	  Loads a file that annoy has written with the genuine library Annoy, and
+ * original.cc
+ *	  Loads a file that annoy has written with the original Annoy library, and
  *	  compares it with a forest that the library builds itself.
  *
- *	genuine METRIC DIMENSIONS TREES VECTORS QUERIES FILE OWN SEARCH_K...
+ *	original METRIC DIMENSIONS TREES VECTORS QUERIES FILE OWN SEARCH_K...
  *
  * VECTORS and QUERIES are plain arrays of float; VECTORS in the order of ids.
  * FILE is what annoy has written (or "-": none), OWN is where the library's own
@@ -247,7 +247,7 @@ main(int argc, char **argv)
 
 	if (argc < 8)
 	{
-		fprintf(stderr, "usage: genuine METRIC DIMENSIONS TREES VECTORS QUERIES FILE OWN SEARCH_K...\n");
+		fprintf(stderr, "usage: original METRIC DIMENSIONS TREES VECTORS QUERIES FILE OWN SEARCH_K...\n");
 		return 2;
 	}
 	a.metric = argv[1];

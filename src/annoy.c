@@ -28,6 +28,7 @@ _PG_init(void)
 	AnnoyInitOptions();
 	AnnoyInitPlanner();
 	AnnoyInitExecutor();
+	AnnoyInitReoption();
 	AnnoyInitOwner();
 	(void) AnnoyChooseKernels(NULL);
 }

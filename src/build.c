@@ -114,12 +114,19 @@ take_turns(AnnoyBuild *build)
 		}
 }
 
-/* Tells steps at annoy.verbose >= 1. */
+/*
+ * A table of fewer rows may be one that has not been filled yet.  From about so
+ * many on an index has several leaves at any number of dimensions, and the
+ * calibration members enough that are not neighbours.
+ */
+#define FEW_ROWS 1000
+
+/* Tells steps at annoy.verbosity >= 1. */
 static void
 report_step(AnnoyBuild *build, const char *what, double count)
 {
 	if (build->process == 0)
-		ereport(annoy_verbose >= 1 ? INFO : DEBUG1,
+		ereport(annoy_verbosity >= 1 ? INFO : DEBUG1,
 				(errmsg_internal("annoy index \"%s\": %s %.0f",
 								 RelationGetRelationName(build->index), what,
 								 count)));
@@ -162,7 +169,7 @@ build_tree(AnnoyBuild *build, int tree)
 	AnnoyEndBatches(reader);
 	AnnoyDeleteItemFiles(build);
 	if (build->process == 0)
-		ereport(annoy_verbose >= 2 ? INFO : DEBUG1,
+		ereport(annoy_verbosity >= 2 ? INFO : DEBUG1,
 				(errmsg_internal("annoy index \"%s\": tree %d has %u cells in %d directories",
 								 RelationGetRelationName(build->index), tree,
 								 cells.cell_count, cells.directory_count)));
@@ -240,9 +247,7 @@ AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
 	build->index = index;
 	build->opclass = AnnoyGetOpclassInfo(index);
 	build->seed = AnnoyGetSeed(index, process == 0);
-	build->n_trees = AnnoyGetTreeCount(index);
-	if (build->n_trees == ANNOY_AUTOMATIC)
-		build->n_trees = ANNOY_AUTOMATIC_TREES;
+	build->n_trees = AnnoyGetBuiltTreeCount(index);
 	build->logged = RelationNeedsWAL(index);
 	build->context = AllocSetContextCreate(CurrentMemoryContext, "annoy build",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -300,6 +305,26 @@ log_description(AnnoyBuild *build)
 	AnnoyLogPageList(build, meta->roots);
 }
 
+/*
+ * Tells who creates an index that it is made of few rows.  A REINDEX, TRUNCATE
+ * or VACUUM FULL is not about that.
+ */
+static void
+report_few_rows(Relation index, bool concurrent, double rows)
+{
+	const char *name = RelationGetRelationName(index);
+
+	if (rows >= FEW_ROWS ||
+		ReindexIsProcessingIndex(RelationGetRelid(index)) ||
+		!(concurrent || index->rd_createSubid != InvalidSubTransactionId))
+		return;
+	ereport(NOTICE,
+			(errmsg("index \"%s\" was created on only %.0f rows", name, rows),
+			 errdetail("What it takes from its rows, such as the automatic search_k, is right for a table like that."),
+			 errhint("Run REINDEX INDEX CONCURRENTLY %s when the table has most of its rows.",
+					 name)));
+}
+
 IndexBuildResult *
 annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 {
@@ -337,6 +362,7 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	index_info->ii_BrokenHotChain |= shared->broken_hot_chain;
 	result->heap_tuples = shared->heap_tuples;
 	result->index_tuples = build.items + build.tail_items;
+	report_few_rows(index, index_info->ii_Concurrent, result->index_tuples);
 	if (workers)
 		AnnoyEndWorkers(workers);
 	else
@@ -368,9 +394,7 @@ annoybuildempty(Relation index)
 	meta.format_version = ANNOY_FORMAT_VERSION;
 	meta.metric = AnnoyGetOpclassInfo(index)->metric;
 	meta.element = AnnoyGetOpclassInfo(index)->element->kind;
-	meta.n_trees = AnnoyGetTreeCount(index);
-	if (meta.n_trees == ANNOY_AUTOMATIC)
-		meta.n_trees = ANNOY_AUTOMATIC_TREES;
+	meta.n_trees = AnnoyGetBuiltTreeCount(index);
 	meta.seed = AnnoyGetSeed(index, false);
 	meta.epsilon = ANNOY_DEFAULT_EPSILON;
 	meta.centre = InvalidBlockNumber;

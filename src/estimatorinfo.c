@@ -6,7 +6,9 @@
  * The keys are the estimator's own.  annoy_get_params gives what is set, as ALTER
  * INDEX ... SET left it; annoy_info gives what the index was built with, and
  * where the next REINDEX would build it otherwise, what with, under the keys
- * n_trees_after_reindex and seed_after_reindex.
+ * n_trees_after_reindex and seed_after_reindex; and then rows_at_build,
+ * search_k_calibrated, search_k_effective and needs_reindex, which the estimator
+ * has not.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +36,7 @@
 #include "meta.h"
 #include "options.h"
 #include "rows.h"
+#include "scan.h"
 
 PG_FUNCTION_INFO_V1(annoy_info);
 PG_FUNCTION_INFO_V1(annoy_repr_info);
@@ -65,6 +68,7 @@ typedef struct InfoFlags
 	bool		n_items;
 	bool		n_trees;
 	bool		memory;
+	bool		build;			/* what the estimator does not have */
 } InfoFlags;
 
 static List *
@@ -141,23 +145,40 @@ list_parameters(Relation index, const AnnoyMetaPageData *meta, uint64 seed)
 	entries = add_entry(entries, "prefault", "false", false);
 	entries = add_number(entries, "schema_version", meta->format_version);
 	entries = add_seed(entries, "seed", seed);
-	return add_number(entries, "verbose", annoy_verbose);
+	return add_number(entries, "verbose", annoy_verbosity);
 }
 
 /* What the next REINDEX would build otherwise. */
 static List *
 list_changes(List *entries, Relation index, const AnnoyMetaPageData *meta)
 {
-	int			n_trees = AnnoyGetTreeCount(index);
+	int			n_trees = AnnoyGetBuiltTreeCount(index);
 	uint64		seed = AnnoyGetSeed(index, false);
 
-	if (n_trees == ANNOY_AUTOMATIC)
-		n_trees = ANNOY_AUTOMATIC_TREES;
 	if (seed != meta->seed)
 		entries = add_seed(entries, "seed_after_reindex", seed);
 	if (n_trees != meta->n_trees)
 		entries = add_number(entries, "n_trees_after_reindex", n_trees);
 	return entries;
+}
+
+/* What the estimator does not have: how the index came to what it is. */
+static List *
+list_build(List *entries, Relation index, const AnnoyMetaPageData *meta)
+{
+	bool		changed = AnnoyGetSeed(index, false) != meta->seed ||
+		AnnoyGetBuiltTreeCount(index) != meta->n_trees;
+
+	entries = add_number(entries, "rows_at_build",
+						 meta->items + meta->tail_items);
+	if (meta->search_k > 0)
+		entries = add_number(entries, "search_k_calibrated", meta->search_k);
+	else
+		entries = add_entry(entries, "search_k_calibrated", "null", false);
+	entries = add_number(entries, "search_k_effective",
+						 AnnoyChooseSearchK(index, meta, 0));
+	return add_entry(entries, "needs_reindex", changed ? "true" : "false",
+					 false);
 }
 
 /* Opens the index, with its table where rows have to be counted. */
@@ -213,6 +234,8 @@ list_info(Oid oid, InfoFlags flags)
 		entries = add_entry(entries, "memory_usage_mib", mib, false);
 	}
 	entries = list_changes(entries, index, &meta);
+	if (flags.build)
+		entries = list_build(entries, index, &meta);
 	close_for_info(index, heap);
 	return entries;
 }
@@ -229,6 +252,7 @@ get_flags(FunctionCallInfo fcinfo)
 	flags.n_items = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
 	flags.n_trees = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	flags.memory = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	flags.build = false;
 	return flags;
 }
 
@@ -262,14 +286,17 @@ make_jsonb(const List *entries)
 Datum
 annoy_info(PG_FUNCTION_ARGS)
 {
+	InfoFlags	flags = get_flags(fcinfo);
+
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	return make_jsonb(list_info(PG_GETARG_OID(0), get_flags(fcinfo)));
+	flags.build = true;
+	return make_jsonb(list_info(PG_GETARG_OID(0), flags));
 }
 
 /*
- * annoy_repr_info(...) returns text: the same as Annoy(key=value, ...), in the
- * estimator's order.
+ * annoy_repr_info(...) returns text: Annoy(key=value, ...) with the estimator's
+ * keys, in its order.
  */
 Datum
 annoy_repr_info(PG_FUNCTION_ARGS)
@@ -334,7 +361,10 @@ annoy_n_trees(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(meta.n_trees);
 }
 
-/* annoy_memory_usage(index regclass) returns bigint: bytes */
+/*
+ * annoy_memory_usage(index regclass) returns bigint: bytes.  It reads no row, and
+ * asks for no privilege, as pg_relation_size does not.
+ */
 Datum
 annoy_memory_usage(PG_FUNCTION_ARGS)
 {

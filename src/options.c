@@ -24,7 +24,7 @@
 int			annoy_search_k = ANNOY_AUTOMATIC;
 int			annoy_iterative_scan = ANNOY_SCAN_STRICT;
 int			annoy_max_scan_items = ANNOY_AUTOMATIC;
-int			annoy_verbose = 0;
+int			annoy_verbosity = 0;
 
 static const struct config_enum_entry iterative_scan_modes[] = {
 	{"strict_order", ANNOY_SCAN_STRICT, false},
@@ -162,12 +162,12 @@ init_settings(void)
 							PGC_USERSET, 0,
 							check_positive_or_automatic, NULL, NULL);
 
-	/* SQL wants quotes, SET annoy."verbose": VERBOSE is a key word. */
-	DefineCustomIntVariable("annoy.verbose",
+	/* Not "verbose", which is a key word: SET would want quotes. */
+	DefineCustomIntVariable("annoy.verbosity",
 							"Sets how much an index build reports, from -2 to 2.",
 							"From 1 on steps are reported at level INFO; 2 adds details of every tree. "
 							"Values outside the range are moved into it.",
-							&annoy_verbose,
+							&annoy_verbosity,
 							0, INT_MIN, INT_MAX,
 							PGC_USERSET, 0,
 							clamp_verbose, NULL, NULL);
@@ -181,6 +181,37 @@ AnnoyInitOptions(void)
 {
 	init_index_options();
 	init_settings();
+}
+
+/* Trees that a build makes with these options, which may be NULL. */
+static int
+get_tree_count(const AnnoyOptions *options)
+{
+	return options != NULL && options->n_trees != ANNOY_AUTOMATIC ?
+		options->n_trees : ANNOY_AUTOMATIC_TREES;
+}
+
+/* The seed that a build takes, or 0 if that was set. */
+static uint64
+get_set_seed(const AnnoyOptions *options)
+{
+	const char *string;
+	uint64		seed;
+
+	if (options == NULL || options->seed_offset == 0)
+		return ANNOY_DEFAULT_SEED;
+	string = (const char *) options + options->seed_offset;
+	if (!parse_seed(string, &seed))
+		elog(ERROR, "invalid seed \"%s\"", string);
+	return seed;
+}
+
+static uint64
+get_seed(const AnnoyOptions *options)
+{
+	uint64		seed = get_set_seed(options);
+
+	return seed != 0 ? seed : ANNOY_DEFAULT_SEED;
 }
 
 /* amoptions: parses reloptions, and when they are being set checks them. */
@@ -219,6 +250,8 @@ annoyoptions(Datum reloptions, bool validate)
 		check_not_zero("n_trees", options->n_trees, ANNOY_MAX_TREES);
 		check_not_zero("search_k", options->search_k, INT_MAX);
 	}
+	if (validate)
+		AnnoyNoteOptions(get_tree_count(options), get_seed(options));
 
 	return (bytea *) options;
 }
@@ -229,6 +262,12 @@ AnnoyGetTreeCount(Relation index)
 	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
 
 	return options != NULL ? options->n_trees : ANNOY_AUTOMATIC;
+}
+
+int
+AnnoyGetBuiltTreeCount(Relation index)
+{
+	return get_tree_count((AnnoyOptions *) index->rd_options);
 }
 
 int
@@ -251,26 +290,12 @@ uint64
 AnnoyGetSeed(Relation index, bool warn)
 {
 	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
-	const char *string;
-	uint64		seed;
 
-	if (options == NULL || options->seed_offset == 0)
-		return ANNOY_DEFAULT_SEED;
-
-	string = (const char *) options + options->seed_offset;
-	if (!parse_seed(string, &seed))
-		elog(ERROR, "invalid seed \"%s\" of index \"%s\"",
-			 string, RelationGetRelationName(index));
-
-	if (seed == 0)
-	{
-		if (warn)
-			ereport(WARNING,
-					(errmsg("seed 0 of index \"%s\" stands for the default seed",
-							RelationGetRelationName(index)),
-					 errdetail("The default seed is " UINT64_FORMAT ".",
-							   ANNOY_DEFAULT_SEED)));
-		seed = ANNOY_DEFAULT_SEED;
-	}
-	return seed;
+	if (warn && get_set_seed(options) == 0)
+		ereport(WARNING,
+				(errmsg("seed 0 of index \"%s\" stands for the default seed",
+						RelationGetRelationName(index)),
+				 errdetail("The default seed is " UINT64_FORMAT ".",
+						   ANNOY_DEFAULT_SEED)));
+	return get_seed(options);
 }

@@ -49,7 +49,7 @@ typedef enum AnnoyIterativeScan
 extern int	annoy_search_k;
 extern int	annoy_iterative_scan;	/* an AnnoyIterativeScan */
 extern int	annoy_max_scan_items;
-extern int	annoy_verbose;
+extern int	annoy_verbosity;
 
 extern void AnnoyInitOptions(void);
 
@@ -58,6 +58,7 @@ extern void AnnoyInitOptions(void);
  * differ from what it was built with.  No lock beyond that on the relation.
  */
 extern int	AnnoyGetTreeCount(Relation index);	/* or ANNOY_AUTOMATIC */
+extern int	AnnoyGetBuiltTreeCount(Relation index); /* what that comes to */
 extern int	AnnoyGetSearchK(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetNeighbors(Relation index);
 

@@ -154,6 +154,20 @@ set_order(bool sorted_above, AnnoySearchLimits *limits)
 	}
 }
 
+int64
+AnnoyChooseSearchK(Relation index, const AnnoyMetaPageData *meta, int neighbors)
+{
+	int64		automatic;
+
+	if (annoy_search_k != ANNOY_AUTOMATIC)
+		return annoy_search_k;
+	if (AnnoyGetSearchK(index) != ANNOY_AUTOMATIC)
+		return AnnoyGetSearchK(index);
+	automatic = AnnoyEstimateSearchK(meta, AnnoyEstimateItems(index, meta));
+	return Max(automatic, (int64) meta->n_trees *
+			   (neighbors > 0 ? neighbors : AnnoyGetNeighbors(index)));
+}
+
 /*
  * The budget and bound of a scan: its own, else setting, option, calibration.
  */
@@ -166,17 +180,9 @@ get_limits(const AnnoyScan *state, Relation index, bool sorted_above)
 		AnnoyEstimateSearchK(&forest->meta,
 							 AnnoyEstimateItems(index, &forest->meta));
 	double		doublings;
-	int64		least = (int64) forest->meta.n_trees *
-		(state->neighbors > 0 ? state->neighbors : AnnoyGetNeighbors(index));
 
-	if (state->search_k != ANNOY_AUTOMATIC)
-		limits.search_k = state->search_k;
-	else if (annoy_search_k != ANNOY_AUTOMATIC)
-		limits.search_k = annoy_search_k;
-	else if (AnnoyGetSearchK(index) != ANNOY_AUTOMATIC)
-		limits.search_k = AnnoyGetSearchK(index);
-	else
-		limits.search_k = Max(automatic, least);
+	limits.search_k = state->search_k != ANNOY_AUTOMATIC ? state->search_k :
+		AnnoyChooseSearchK(index, &forest->meta, state->neighbors);
 	set_order(sorted_above, &limits);
 	limits.epsilon = forest->meta.epsilon;
 	doublings = log2((double) limits.search_k / (double) automatic);

@@ -10,6 +10,8 @@
 
 #include "access/relscan.h"
 
+#include "meta.h"
+
 /*
  * For a scan that was begun and not yet started (index_rescan): the number of
  * rows that will be asked for, and the items to inspect before the first one,
@@ -18,6 +20,14 @@
  */
 extern void AnnoySetScanBudget(IndexScanDesc scan, int neighbors,
 							   int search_k);
+
+/*
+ * Items that a scan inspects before its first row: what the setting says, else
+ * the index's option, else its calibration, but then at least so many that
+ * "neighbors" of each tree may be among them (0: n_neighbors of the index).
+ */
+extern int64 AnnoyChooseSearchK(Relation index, const AnnoyMetaPageData *meta,
+								int neighbors);
 
 /*
  * For a scan that was begun: from the next index_rescan on its rows are sorted

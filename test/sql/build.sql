@@ -283,9 +283,9 @@ RESET maintenance_work_mem;
 TRUNCATE t;
 DROP INDEX t_l2;
 INSERT INTO t VALUES (1, even_vector(100, 1)), (2, NULL);
-SET annoy."verbose" = 1;
+SET annoy.verbosity = 1;
 CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops) WITH (n_trees = 2);
-RESET annoy."verbose";
+RESET annoy.verbosity;
 DROP TABLE t;
 
 --

@@ -417,10 +417,10 @@ SELECT n_items, n_trees, memory, array_agg(key ORDER BY key)
 	FROM (VALUES (true), (false)) AS a (n_items), (VALUES (true), (false)) AS b (n_trees), (VALUES (true), (false), (NULL)) AS c (memory),
 		jsonb_object_keys(annoy_info('told_index', n_items, n_trees, memory)) AS key
 	WHERE key ~ '^(n_items|n_trees|memory.*)$' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
-SET annoy."verbose" = 2;
+SET annoy.verbosity = 2;
 SELECT regexp_replace(annoy_repr_info('told_index'), '''[^'']*/[^'']*''', '''...''') ~ '^Annoy\(f=3, metric=''dot'', n_neighbors=9, on_disk_path=''...'', prefault=false, schema_version=\d+, seed=1234567890987654321, verbose=2, n_items=2, n_trees=1, memory_usage_byte=\d+, memory_usage_mib=[0-9.]+\)$' AS all_of_it,
 	annoy_repr_info('told_index', false, false, false) ~ 'verbose=2\)$' AS nothing_more;
-RESET annoy."verbose";
+RESET annoy.verbosity;
 SELECT annoy_info('points_cosine', false) ->> 'metric', annoy_info('points_l2', false) ->> 'metric', annoy_info('points_l2', false) -> 'f';
 CREATE TABLE empty (e vector(5));
 CREATE INDEX empty_index ON empty USING annoy (e);

@@ -92,14 +92,14 @@ RESET annoy.iterative_scan;
 
 -- Verbosity is moved into its range, as by the Annoy library.  VERBOSE is a
 -- key word, so SET wants quotes.
-SET annoy."verbose" = 3;
-SHOW annoy."verbose";
-SET annoy."verbose" = -2147483648;
-SHOW annoy."verbose";
-SET annoy."verbose" = 1;
-SHOW annoy."verbose";
-SET annoy."verbose" = loud;
-RESET annoy."verbose";
+SET annoy.verbosity = 3;
+SHOW annoy.verbosity;
+SET annoy.verbosity = -2147483648;
+SHOW annoy.verbosity;
+SET annoy.verbosity = 1;
+SHOW annoy.verbosity;
+SET annoy.verbosity = loud;
+RESET annoy.verbosity;
 
 -- The prefix is ours.
 SET annoy.serach_k = 10;

@@ -198,8 +198,8 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 /* ---------------------------------------------------------------------
  * 19
  *
- * Scans of tables, also by way of an index, can be given hints, of which we have
- * none.  A tuple descriptor is declared complete, and a case that goes on with
+ * Scans of tables, also by way of an index, and slots can be given hints, of
+ * which we have none.  A tuple descriptor is declared complete, and a case that goes on with
  * the next has an attribute.
  *
  * The planner's hook has one more argument, a plan's result relations are a set,
@@ -244,6 +244,8 @@ AnnoyMakeRelids(const List *relations)
 #define SO_NONE 0
 #define table_beginscan_parallel(relation, scan, flags) \
 	table_beginscan_parallel(relation, scan)
+#define MakeTupleTableSlot(desc, callbacks, flags) \
+	MakeTupleTableSlot(desc, callbacks)
 #define TupleDescFinalize(desc) ((void) 0)
 #define pg_fallthrough __attribute__((fallthrough))
 #endif

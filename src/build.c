@@ -41,6 +41,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -322,7 +323,7 @@ report_few_rows(Relation index, bool concurrent, double rows)
 			(errmsg("index \"%s\" was created on only %.0f rows", name, rows),
 			 errdetail("What it takes from its rows, such as the automatic search_k, is right for a table like that."),
 			 errhint("Run REINDEX INDEX CONCURRENTLY %s when the table has most of its rows.",
-					 name)));
+					 quote_identifier(name))));
 }
 
 IndexBuildResult *

@@ -489,7 +489,7 @@ make_collector(const Descent *descent)
 		collector->path[i] = descent->node;
 	if (node != &scan->ss.ps)
 		collector->slot = MakeTupleTableSlot(ExecGetResultType(node),
-											 &TTSOpsVirtual);
+											 &TTSOpsVirtual, 0);
 	if (collectors == NULL)
 		collectors = collectors_create(TopMemoryContext, 16, NULL);
 	collectors_insert(collectors, node, &found)->collector = collector;

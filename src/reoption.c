@@ -18,6 +18,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "storage/bufmgr.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -60,7 +61,8 @@ report_options(Relation index)
 				 errdetail("It has n_trees = %d and seed = " UINT64_FORMAT "; with these options it would have %d and " UINT64_FORMAT ".",
 						   meta.n_trees, meta.seed, parsed.n_trees,
 						   parsed.seed),
-				 errhint("Run REINDEX INDEX CONCURRENTLY %s.", name)));
+				 errhint("Run REINDEX INDEX CONCURRENTLY %s.",
+						 quote_identifier(name))));
 }
 
 /* object_access_hook */

@@ -129,7 +129,7 @@ $node->safe_psql('postgres', 'DROP INDEX items_ip');
 for my $search_k (-1, 1, 2147483647)
 {
 	($result, $output, $error) = $node->psql('postgres', qq{
-		SET enable_seqscan = off; SET enable_sort = off; SET annoy.search_k = $search_k;
+		SET enable_seqscan = off; SET enable_sort = off; SET annoy.iterative_scan = relaxed_order; SET annoy.search_k = $search_k;
 		SET statement_timeout = '10ms';
 		SELECT count(*) FROM (SELECT FROM items ORDER BY e <-> even_vector(256, 0)) AS ordered;});
 	like($error, qr/canceling statement due to statement timeout/, "a scan has a time limit at search_k = $search_k");

@@ -526,7 +526,7 @@ foreach my $damage (@damages)
 	# Whatever else is done with it has an end.  VACUUM comes first where an
 	# insert would write anew what is damaged.
 	my @works = (
-		"SET enable_seqscan = off; SET enable_sort = off;
+		"SET enable_seqscan = off; SET enable_sort = off; SET annoy.iterative_scan = relaxed_order;
 		 SELECT count(*) FROM (SELECT id FROM $table ORDER BY e <-> (SELECT e FROM source WHERE id = 5)) AS rows",
 		"INSERT INTO $table SELECT id, e FROM source WHERE id <= 400",
 		"INSERT INTO $table SELECT id FROM source",

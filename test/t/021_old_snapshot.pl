@@ -41,6 +41,7 @@ $node->psql(
 	'postgres', qq{
 	SET enable_seqscan = off;
 	SET enable_sort = off;
+	SET annoy.iterative_scan = relaxed_order;
 	BEGIN ISOLATION LEVEL REPEATABLE READ;
 	SELECT 'rows', count(*) FROM other;
 	SELECT pg_sleep(6);

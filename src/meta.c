@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "meta.h"
+#include "options.h"
 
 /*
  * Guess of search_k for an index that was built without rows, in terms of the

@@ -52,7 +52,6 @@ StaticAssertDecl(sizeof(AnnoyMetaPageData) == 88,
 
 #define ANNOY_FLOATS_PER_PAGE ((int) (ANNOY_PAGE_CONTENT / sizeof(float4)))
 #define ANNOY_ROOTS_PER_PAGE ((int) (ANNOY_PAGE_CONTENT / sizeof(AnnoyChild)))
-#define ANNOY_MAX_TREES 1000
 
 /* Standard deviations that a lower bound leaves, at the calibrated search_k. */
 #define ANNOY_DEFAULT_EPSILON 2.0f

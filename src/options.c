@@ -18,7 +18,6 @@
 #include "utils/rel.h"
 
 #include "annoy.h"
-#include "meta.h"
 #include "options.h"
 
 int			annoy_search_k = ANNOY_AUTOMATIC;

@@ -10,6 +10,8 @@
 
 #include "utils/relcache.h"
 
+#define ANNOY_MAX_TREES 1000
+
 /* Stands for "choose for me" in n_trees, search_k and max_scan_items. */
 #define ANNOY_AUTOMATIC (-1)
 

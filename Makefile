@@ -14,10 +14,11 @@ PGFILEDESC = "annoy - nearest-neighbor indexes"
 top := $(dir $(lastword $(MAKEFILE_LIST)))
 
 DATA = $(patsubst $(top)%,%,$(sort $(wildcard $(top)sql/annoy--*.sql)))
-OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c)))
+OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c $(top)src/*/*.c)))
 
-# -ffp-contract=off: all kernels must round alike, see src/kernel.h.
+# -ffp-contract=off: all kernels must round alike, see src/arith/kernel.h.
 # -fvisibility=hidden: extensions share one symbol space in the server.
+PG_CPPFLAGS = -I$(top)src
 PG_CFLAGS = -std=gnu11 -ffp-contract=off -fvisibility=hidden
 
 # No bitcode for JIT compilation: functions inlined from it would be compiled
@@ -44,19 +45,19 @@ ifeq ($(ISOLATION),)
 undefine ISOLATION
 endif
 
-EXTRA_CLEAN = src/*.gcda src/*.gcno
+EXTRA_CLEAN = src/*.gcda src/*.gcno src/*/*.gcda src/*/*.gcno
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# The kernels are loops to be unrolled and vectorized.  In front of the user's
+# Arithmetic is loops to be unrolled and vectorized.  In front of the user's
 # own flags, so that those win.
-$(filter src/kernel%.o src/sketch.o src/query.o src/split.o src/half.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))
+$(filter src/arith/%.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))
 
 # Many servers are built without dependency tracking.
-$(OBJS): $(wildcard $(top)src/*.h) | $(CURDIR)/src
-$(CURDIR)/src:
+$(OBJS): $(wildcard $(top)src/*.h $(top)src/*/*.h) | $(sort $(dir $(OBJS)))
+$(sort $(dir $(OBJS))):
 	$(MKDIR_P) $@
 
 unit:

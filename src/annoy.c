@@ -7,12 +7,12 @@
  */
 #include "postgres.h"
 
+#include "am/collect.h"
 #include "annoy.h"
 #include "annoycompat.h"
-#include "collect.h"
-#include "kernel.h"
-#include "options.h"
-#include "owner.h"
+#include "arith/kernel.h"
+#include "definition/options.h"
+#include "table/owner.h"
 
 ANNOY_MODULE_MAGIC("annoy", ANNOY_VERSION);
 

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# The format of pages; see src/page.h, item.h, meta.h.
+# The format of pages; see src/page/page.h, item.h, meta.h.
 my $page_size = 8192;
 my $content = 24;
 my $special = $page_size - 16;

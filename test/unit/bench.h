@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
-#include "sketch.h"
+#include "arith/random.h"
+#include "arith/sketch.h"
 
 #define HELD_OUT 400			/* first vectors of a data set: queries only */
 #define PI 3.14159265358979323846

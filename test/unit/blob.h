@@ -8,7 +8,7 @@
 #ifndef BLOB_H
 #define BLOB_H
 
-#include "annoyfiletree.h"
+#include "exchange/annoyfiletree.h"
 #include "bench.h"
 
 /* A file in memory; what is read lies in a block of just the right size. */

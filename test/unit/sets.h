@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arith/kernel.h"
+#include "arith/random.h"
 #include "check.h"
-#include "kernel.h"
-#include "random.h"
 
 #define MAX_SETS 4
 

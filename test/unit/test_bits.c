@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arith/random.h"
+#include "arith/sketch.h"
 #include "check.h"
-#include "random.h"
-#include "sketch.h"
 
 #define MAX_BITS 64000
 #define ENTRIES 16

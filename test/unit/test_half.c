@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "arith/half.h"
 #include "check.h"
-#include "half.h"
 
 #define HALVES 65536
 

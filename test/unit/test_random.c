@@ -9,8 +9,8 @@
 #include <inttypes.h>
 #include <stddef.h>
 
+#include "arith/random.h"
 #include "check.h"
-#include "random.h"
 
 static void
 check_hex(const char *what, uint64_t got, uint64_t wanted)

@@ -13,8 +13,8 @@
 #include <time.h>
 
 #include "bench.h"
+#include "arith/split.h"
 #include "check.h"
-#include "split.h"
 
 /* Items in the form of a split, with everything that a call needs. */
 typedef struct SplitBench

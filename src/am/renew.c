@@ -1,0 +1,219 @@
+/*-------------------------------------------------------------------------
+ *
+ * renew.c
+ *	  Indexes that have lost all rows: their sketch space is fixed anew.
+ *
+ * The number of dimensions, the centre and M are physical facts that come of
+ * the first rows, and stay when these are rolled back or deleted.  Once no item
+ * is left whose row anybody could see they mean nothing, and the index can
+ * become again what it is when it is built without rows:
+ *
+ *	1. entries and items of dead rows are removed, as by VACUUM;
+ *	2. new, empty trees and their roots are added;
+ *	3. one record makes the metapage name these roots, no geometry, and
+ *	   (former_end) the block before which trees and lists are of no use now;
+ *	4. those pages become item pages.
+ *
+ * The tail stays: NULLs have no dimensions.  A crash before step 3 leaves an
+ * index that is as it was, and some pages without use; one before the end of
+ * step 4, pages that VACUUM takes.
+ *
+ * All of that happens with AccessExclusiveLock on the index, for those who use
+ * it hold copies of its description and links into its trees: statements that
+ * insert, and transactions that have read.  (Rows of the former that are not
+ * committed yet count as alive.)  The lock is let go of as soon as the geometry
+ * is fixed anew, since nothing here depends on the transaction's outcome; a
+ * standby, which gets the lock too, keeps it until the transaction ends.  Other
+ * sessions' copies in the relation cache are compared with the metapage when
+ * they are used (AnnoyLoadForest).
+ *
+ * Two statements that want it at the same time would each wait for the lock that
+ * the other has as one that inserts; so there is a second lock, for which nobody
+ * waits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_am_d.h"
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/snapmgr.h"
+
+#include "am/renew.h"
+#include "annoy.h"
+#include "annoycompat.h"
+#include "build/build.h"
+#include "page/item.h"
+
+/*
+ * An index of fewer blocks is looked through by each statement that inserts,
+ * up to the first item of a living row.
+ */
+#define YOUNG_BLOCKS 32
+
+/*
+ * Whether nobody will ever see a row: not even by an old snapshot.  Also
+ * IndexBulkDeleteCallback.
+ */
+static bool
+row_is_dead(ItemPointer heap_tid, void *state)
+{
+	Relation	heap = state;
+	ItemPointerData tid = *heap_tid;	/* moves along a HOT chain */
+	SnapshotData dirty;
+	bool		all_dead = false;
+
+	/* vacuumed away: what is behind the end of a table was not needed */
+	if (heap->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		ItemPointerGetBlockNumberNoCheck(&tid) >= RelationGetNumberOfBlocks(heap))
+		return true;
+	InitDirtySnapshot(dirty);
+	return !table_index_fetch_tuple_check(heap, &tid, &dirty, &all_dead) &&
+		all_dead;
+}
+
+/* Whether an item is left; heap given: whether one of a living row is. */
+static bool
+has_items(Relation index, Relation heap)
+{
+	ItemPointerData heap_tids[ANNOY_ITEMS_PER_PAGE];
+	ItemPointerData addresses[ANNOY_ITEMS_PER_PAGE];
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+
+	for (BlockNumber block = ANNOY_META_BLOCK + 1; block < blocks; block++)
+	{
+		int			count;
+
+		CHECK_FOR_INTERRUPTS();
+		count = AnnoyListItems(index, block, NULL, heap_tids, addresses);
+		for (int i = 0; i < count; i++)
+			if (heap == NULL || !row_is_dead(&heap_tids[i], heap))
+				return true;
+	}
+	return false;
+}
+
+void
+AnnoyRecycleFormerPage(Relation index, Buffer buffer)
+{
+	int			kind;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	kind = AnnoyGetPageKind(index, buffer);
+	if (kind != 0 && kind != ANNOY_PAGE_ITEM && kind != ANNOY_PAGE_TAIL)
+		AnnoyRecyclePage(index, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+}
+
+/* Steps 2 to 4, for an index without items that nobody else uses. */
+static void
+renew(Relation index)
+{
+	AnnoyMetaPageData meta;
+	BlockNumber end = RelationGetNumberOfBlocks(index);
+	BlockNumber new_roots;
+	AnnoyChild *roots;
+
+	AnnoyReadMeta(index, &meta);
+	roots = palloc(sizeof(AnnoyChild) * meta.n_trees);
+	for (int tree = 0; tree < meta.n_trees; tree++)
+		AnnoyWriteEmptyTree(index, MAIN_FORKNUM, tree, 0, &roots[tree]);
+	new_roots = AnnoyWriteRoots(index, MAIN_FORKNUM, roots, meta.n_trees);
+	pfree(roots);
+	if (RelationNeedsWAL(index))
+		log_newpage_range(index, MAIN_FORKNUM, end,
+						  RelationGetNumberOfBlocks(index), true);
+	AnnoyUnfixGeometry(index, new_roots, end);
+	for (BlockNumber block = ANNOY_META_BLOCK + 1; block < end; block++)
+	{
+		Buffer		buffer = ReadBuffer(index, block);
+
+		CHECK_FOR_INTERRUPTS();
+		AnnoyRecycleFormerPage(index, buffer);
+		ReleaseBuffer(buffer);
+	}
+	IndexFreeSpaceMapVacuum(index);
+}
+
+/*
+ * Whether this session may ask for the lock: a scan of our own, or a statement
+ * that this one is inside of, has copies and links, too; and a parallel
+ * operation cannot get a transaction id, which the lock needs for standbys.
+ */
+static bool
+may_renew(Relation index)
+{
+	return index->rd_refcnt == 1 && !IsInParallelMode();
+}
+
+/*
+ * With the lock, the index is looked at again.  dimensions: of the value that
+ * waits, or 0.
+ */
+static bool
+renew_locked(Relation index, Relation heap, int dimensions)
+{
+	AnnoyMetaPageData meta;
+
+	AnnoyReadMeta(index, &meta);
+	if (meta.dimensions == 0 || meta.dimensions == dimensions)
+		return true;			/* somebody else was faster */
+	if (has_items(index, heap))
+		return false;
+	if (heap)
+		AnnoyRemoveDeadRows(index, row_is_dead, heap);
+	if (has_items(index, NULL))
+		return false;
+	renew(index);
+	return true;
+}
+
+bool
+AnnoyRenewIndex(Relation index, Relation heap, int dimensions)
+{
+	if (!may_renew(index) || has_items(index, heap) ||
+		!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
+		return false;
+	LockRelation(index, AccessExclusiveLock);
+	if (renew_locked(index, heap, dimensions))
+		return true;
+	AnnoyUnlockRenewed(index);
+	return false;
+}
+
+void
+AnnoyUnlockRenewed(Relation index)
+{
+	UnlockRelation(index, AccessExclusiveLock);
+	UnlockRelation(index, ShareUpdateExclusiveLock);
+}
+
+void
+AnnoyRenewYoungIndex(Relation index, Relation heap)
+{
+	AnnoyMetaPageData meta;
+
+	AnnoyReadMeta(index, &meta);
+	if (meta.dimensions == 0 || meta.items > 0 || !may_renew(index) ||
+		RelationGetNumberOfBlocks(index) > YOUNG_BLOCKS ||
+		has_items(index, heap) ||
+		!ConditionalLockRelation(index, AccessExclusiveLock))
+		return;
+	(void) renew_locked(index, heap, 0);
+	UnlockRelation(index, AccessExclusiveLock);
+}
+
+void
+AnnoyRenewVacuumedIndex(Relation index, const AnnoyMetaPageData *meta)
+{
+	if (meta->dimensions == 0 || meta->items > 0 || !may_renew(index) ||
+		!ConditionalLockRelation(index, AccessExclusiveLock))
+		return;
+	(void) renew_locked(index, NULL, 0);
+	UnlockRelation(index, AccessExclusiveLock);
+}

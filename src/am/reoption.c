@@ -1,0 +1,96 @@
+/*-------------------------------------------------------------------------
+ *
+ * reoption.c
+ *	  ALTER INDEX ... SET of an option that the next build obeys.
+ *
+ * n_trees and seed shape an index when it is built.  Who changes them later is
+ * told so by a NOTICE.  An access method is not called when options are set,
+ * but to parse them, without the index (annoyoptions); shortly afterwards, in
+ * the same command, the server tells object_access_hook which relation it was
+ * (ATExecSetRelOptions in tablecmds.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "annoy.h"
+#include "annoycompat.h"
+#include "definition/options.h"
+#include "page/meta.h"
+
+/* The options that were parsed last, and when. */
+static struct
+{
+	TimestampTz statement;
+	CommandId	command;
+	int			n_trees;
+	uint64		seed;
+}			parsed;
+
+static object_access_hook_type next_access_hook = NULL;
+
+void
+AnnoyNoteOptions(int n_trees, uint64 seed)
+{
+	parsed.statement = GetCurrentStatementStartTimestamp();
+	parsed.command = GetCurrentCommandId(false);
+	parsed.n_trees = n_trees;
+	parsed.seed = seed;
+}
+
+static void
+report_options(Relation index)
+{
+	AnnoyMetaPageData meta;
+	const char *name = RelationGetRelationName(index);
+
+	AnnoyReadMeta(index, &meta);
+	if (parsed.n_trees != meta.n_trees || parsed.seed != meta.seed)
+		ereport(NOTICE,
+				(errmsg("index \"%s\" keeps its forest until it is built anew",
+						name),
+				 errdetail("It has n_trees = %d and seed = " UINT64_FORMAT "; with these options it would have %d and " UINT64_FORMAT ".",
+						   meta.n_trees, meta.seed, parsed.n_trees,
+						   parsed.seed),
+				 errhint("Run REINDEX INDEX CONCURRENTLY %s.",
+						 quote_identifier(name))));
+}
+
+/* object_access_hook */
+static void
+see_alter(ObjectAccessType access, Oid class, Oid object, int part,
+		  void *argument)
+{
+	Relation	index;
+
+	if (next_access_hook)
+		next_access_hook(access, class, object, part, argument);
+	if (access != OAT_POST_ALTER || class != RelationRelationId || part != 0 ||
+		parsed.statement != GetCurrentStatementStartTimestamp() ||
+		parsed.command != GetCurrentCommandId(false) ||
+		get_rel_relkind(object) != RELKIND_INDEX)
+		return;
+	index = relation_open(object, NoLock);
+	if (index->rd_indam->ambuild == annoybuild &&
+		!RELATION_IS_OTHER_TEMP(index) && index->rd_index->indisvalid &&
+		RelationGetNumberOfBlocks(index) > 0)
+		report_options(index);
+	relation_close(index, NoLock);
+	parsed.statement = 0;
+}
+
+void
+AnnoyInitReoption(void)
+{
+	next_access_hook = object_access_hook;
+	object_access_hook = see_alter;
+}

@@ -1,0 +1,360 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildcells.c
+ *	  Subtrees in memory: growing them down to cells, and writing them.
+ *
+ * A cell is what becomes a leaf, give or take.  The cells of a subtree are
+ * listed in directories, with provisional links: the number of the cell within
+ * its directory in place of a block.  buildleaves.c replaces them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "build/buildcells.h"
+
+/*
+ * Items of a cell, as a share of what a leaf holds: below 1 because the
+ * assignment that follows makes cells uneven, and one that overflows becomes
+ * two leaves.
+ */
+#define CELL_FILL 0.85
+
+/* Cells of a directory, as a share of what it holds; room for the same reason. */
+#define DIRECTORY_FILL 0.70
+
+/* Sets that make up to so many cells are split in even shares. */
+#define EVEN_SPLIT_CELLS 16
+
+/* Children take 1 and 2 of the numbers that make paths. */
+#define PATH_OF_PARTITIONS 3
+
+/* What growing needs beside the subtree. */
+typedef struct GrowState
+{
+	CellBuilder *builder;
+	Subtree    *subtree;
+	const AnnoySketchSet *set;
+	int			partition_items;	/* 0: down to cells */
+	float	   *margins;
+	int32	   *order;
+} GrowState;
+
+void
+AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions, int count)
+{
+	set->sketch_dimensions = sketch_dimensions;
+	set->quantised = palloc_extended(sizeof(int16) * sketch_dimensions *
+									 (Size) Max(count, 1), MCXT_ALLOC_HUGE);
+	set->scale = palloc(sizeof(float) * Max(count, 1));
+	set->extra = palloc(sizeof(float) * Max(count, 1));
+}
+
+void
+AnnoyFreeSet(AnnoySketchSet *set)
+{
+	pfree(set->quantised);
+	pfree(set->scale);
+	pfree(set->extra);
+}
+
+void
+AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
+					 AnnoyCells *cells)
+{
+	const AnnoySketcher *sketcher = &build->forest->sketcher;
+	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
+	int			s = sketcher->sketch_dimensions;
+
+	builder->build = build;
+	builder->cells = cells;
+	builder->tree = tree;
+	builder->s = s;
+	builder->cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
+	builder->directory_cells =
+		Max(2, (int) (DIRECTORY_FILL * AnnoyDirectoryCapacity(form, s)));
+	builder->set_items = ANNOY_CELL_SET_BYTES /
+		(sizeof(int16) * s + SET_OVERHEAD);
+	builder->record_size = 0;
+
+	memset(cells, 0, sizeof(AnnoyCells));
+	cells->directories_allocated = 64;
+	cells->directories = palloc(sizeof(AnnoyCellDirectory) *
+								cells->directories_allocated);
+}
+
+/* ---------------------------------------------------------------------
+ * Growing
+ * ---------------------------------------------------------------------
+ */
+
+uint64
+AnnoyChildPath(uint64 path, int side)
+{
+	return AnnoyHash(path, side + 1);
+}
+
+uint64
+AnnoyPartitionPath(uint64 path, int number)
+{
+	return AnnoyHash(AnnoyHash(path, PATH_OF_PARTITIONS), number);
+}
+
+static int
+new_node(Subtree *subtree, uint64 path)
+{
+	if (subtree->count == subtree->allocated)
+	{
+		subtree->allocated = Max(64, subtree->allocated * 2);
+		subtree->nodes = subtree->nodes ?
+			repalloc(subtree->nodes, sizeof(MemoryNode) * subtree->allocated) :
+			palloc(sizeof(MemoryNode) * subtree->allocated);
+	}
+	memset(&subtree->nodes[subtree->count], 0, sizeof(MemoryNode));
+	subtree->nodes[subtree->count].path = path;
+	return subtree->count++;
+}
+
+/* Makes a cell of some items. */
+static int
+add_cell(CellBuilder *builder, Subtree *subtree, const AnnoySketchSet *set,
+		 const int32 *items, int count, uint64 path)
+{
+	int			node = new_node(subtree, path);
+	MemoryNode *n = &subtree->nodes[node];
+
+	n->centroid.centroid = palloc(builder->s);
+	AnnoyMeasureCentroid(builder->build, set, items, count, &n->centroid);
+	n->cells = 1;
+	return node;
+}
+
+/* Returns the node. */
+static int
+grow(GrowState *state, int32 *items, int count, uint64 path)
+{
+	CellBuilder *builder = state->builder;
+	Subtree    *subtree = state->subtree;
+	bool		partition = state->partition_items > 0;
+	int			most = partition ? state->partition_items : builder->cell_items;
+	int			parts = (count + most - 1) / most;
+	AnnoyHyperplane plane;
+	AnnoyRandom random;
+	int			left = 0;
+	int			node;
+	int			children[2];
+
+	CHECK_FOR_INTERRUPTS();
+	check_stack_depth();
+	plane.normal = NULL;
+	if (parts > 1)
+	{
+		bool		even = !partition && parts <= EVEN_SPLIT_CELLS;
+
+		plane.normal = palloc(builder->s);
+		AnnoySeedRandom(&random, path);
+		left = AnnoySplitItems(state->set, items, count,
+							   even ? ANNOY_SPLIT_QUANTILE : ANNOY_SPLIT_MIDDLE,
+							   even ? (int) ((int64) count * (parts / 2) / parts) : 0,
+							   &random, &plane, builder->build->split_scratch,
+							   state->margins, state->order);
+	}
+	if (left == 0)
+	{
+		if (!partition)
+			return add_cell(builder, subtree, state->set, items, count, path);
+		node = new_node(subtree, path);
+		subtree->nodes[node].cells = 1;
+		return node;
+	}
+	node = new_node(subtree, path);
+	children[0] = grow(state, items, left, AnnoyChildPath(path, 0));
+	children[1] = grow(state, items + left, count - left,
+					   AnnoyChildPath(path, 1));
+	subtree->nodes[node].plane = plane;
+	for (int side = 0; side < 2; side++)
+	{
+		subtree->nodes[node].child[side] = children[side];
+		subtree->nodes[node].cells += subtree->nodes[children[side]].cells;
+	}
+	return node;
+}
+
+void
+AnnoyGrowSubtree(CellBuilder *builder, Subtree *subtree,
+				 const AnnoySketchSet *set, int32 *items, int count,
+				 int partition_items, uint64 path)
+{
+	GrowState	state;
+
+	state.builder = builder;
+	state.subtree = subtree;
+	state.set = set;
+	state.partition_items = partition_items;
+	state.margins = palloc(sizeof(float) * count);
+	state.order = palloc(sizeof(int32) * count);
+	memset(subtree, 0, sizeof(Subtree));
+	(void) grow(&state, items, count, path);
+	pfree(state.margins);
+	pfree(state.order);
+}
+
+void
+AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
+					const AnnoySketchSet *set, int count, uint64 path)
+{
+	int32	   *items = palloc(sizeof(int32) * count);
+
+	for (int i = 0; i < count; i++)
+		items[i] = i;
+	memset(subtree, 0, sizeof(Subtree));
+	(void) add_cell(builder, subtree, set, items, count, path);
+	pfree(items);
+}
+
+/* ---------------------------------------------------------------------
+ * Writing
+ * ---------------------------------------------------------------------
+ */
+
+static int
+list_cells(Subtree *subtree, int node, const AnnoyCentroid **cells, int count)
+{
+	MemoryNode *n = &subtree->nodes[node];
+
+	if (n->plane.normal == NULL)
+	{
+		n->centroid.link.block = count;
+		n->centroid.link.version = ANNOY_ANY_VERSION;
+		cells[count++] = &n->centroid;
+		return count;
+	}
+	count = list_cells(subtree, n->child[0], cells, count);
+	return list_cells(subtree, n->child[1], cells, count);
+}
+
+/* Writes a directory page of the cells below a node. */
+static AnnoyChild
+write_directory(CellBuilder *builder, Subtree *subtree, int node)
+{
+	AnnoyCells *cells = builder->cells;
+	AnnoyParent parent = {InvalidBlockNumber, 0, 0};
+	const AnnoyCentroid **list =
+		palloc(sizeof(AnnoyCentroid *) * subtree->nodes[node].cells);
+	int			count = list_cells(subtree, node, list, 0);
+	AnnoyCellDirectory *directory;
+	AnnoyChild	child;
+
+	child = AnnoyWriteDirectory(builder->build, builder->tree,
+								InvalidBlockNumber, parent, list, count);
+	pfree(list);
+	if (cells->directory_count == cells->directories_allocated)
+	{
+		cells->directories_allocated *= 2;
+		cells->directories =
+			repalloc_huge(cells->directories, sizeof(AnnoyCellDirectory) *
+						  (Size) cells->directories_allocated);
+	}
+	directory = &cells->directories[cells->directory_count++];
+	directory->block = child.block;
+	directory->first_cell = cells->cell_count;
+	directory->cell_count = count;
+	directory->batch = 0;
+	directory->parent = parent;
+	directory->path = subtree->nodes[node].path;
+	cells->cell_count += count;
+	return child;
+}
+
+/*
+ * A directory remembers where it is linked from.  That is known when its
+ * parent is written, most often soon after itself.
+ */
+static void
+set_parent(CellBuilder *builder, const AnnoyChild *child, AnnoyParent parent)
+{
+	if (child->kind != ANNOY_PAGE_DIRECTORY)
+		return;
+	for (int i = builder->cells->directory_count - 1; i >= 0; i--)
+	{
+		AnnoyCellDirectory *directory = &builder->cells->directories[i];
+
+		if (directory->block == child->block)
+		{
+			directory->parent = parent;
+			return;
+		}
+	}
+}
+
+static void
+link_children(CellBuilder *builder, const AnnoyChild *node,
+			  const AnnoyChild *children)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		AnnoyParent parent = {node->block, node->slot, side};
+
+		AnnoySetChild(builder->build, parent, &children[side]);
+		set_parent(builder, &children[side], parent);
+	}
+}
+
+/* Inner nodes first, so that they stay together. */
+static AnnoyChild
+write_cells(CellBuilder *builder, Subtree *subtree, int node)
+{
+	AnnoyChild	link;
+	AnnoyChild	children[2];
+
+	if (subtree->nodes[node].plane.normal == NULL ||
+		subtree->nodes[node].cells <= builder->directory_cells)
+		return write_directory(builder, subtree, node);
+
+	link = AnnoyAddNode(builder->build, builder->tree,
+						&subtree->nodes[node].plane);
+	for (int side = 0; side < 2; side++)
+		children[side] = write_cells(builder, subtree,
+									 subtree->nodes[node].child[side]);
+	link_children(builder, &link, children);
+	return link;
+}
+
+AnnoyChild
+AnnoyWriteCells(CellBuilder *builder, Subtree *subtree)
+{
+	return write_cells(builder, subtree, 0);
+}
+
+static bool
+write_top(CellBuilder *builder, Subtree *top, int node, AnnoyChild *link)
+{
+	MemoryNode *n = &top->nodes[node];
+	AnnoyChild	children[2];
+	bool		filled[2];
+
+	if (n->plane.normal == NULL)
+	{
+		*link = n->link;
+		return !n->empty;
+	}
+	for (int side = 0; side < 2; side++)
+		filled[side] = write_top(builder, top, n->child[side], &children[side]);
+	if (filled[0] && filled[1])
+	{
+		*link = AnnoyAddNode(builder->build, builder->tree, &n->plane);
+		link_children(builder, link, children);
+		return true;
+	}
+	*link = children[filled[0] ? 0 : 1];
+	return filled[0] || filled[1];
+}
+
+bool
+AnnoyWriteTop(CellBuilder *builder, Subtree *top, AnnoyChild *link)
+{
+	return write_top(builder, top, 0, link);
+}

@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildcells.h
+ *	  Subtrees in memory: what buildpartition.c and buildcells.c share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_BUILDCELLS_H
+#define ANNOY_BUILDCELLS_H
+
+#include "build/build.h"
+
+/* A node of a subtree in memory: an inner one, or a cell / a partition. */
+typedef struct MemoryNode
+{
+	AnnoyHyperplane plane;		/* normal is NULL: no inner node */
+	int			child[2];
+	int			number;			/* of the partition */
+	int			cells;			/* below */
+	uint64		path;
+	AnnoyCentroid centroid;		/* of a cell */
+	AnnoyChild	link;			/* of a partition, once written */
+	bool		empty;			/* partition without items */
+} MemoryNode;
+
+typedef struct Subtree
+{
+	MemoryNode *nodes;			/* the first one is its root */
+	int			count;
+	int			allocated;
+} Subtree;
+
+typedef struct CellBuilder
+{
+	AnnoyBuild *build;
+	AnnoyCells *cells;			/* that this process has made */
+	int			tree;
+	int			s;
+	int			cell_items;		/* items that a cell may have */
+	int			directory_cells;	/* cells that a directory may have */
+	int64		set_items;		/* items of a set split in memory */
+	Size		record_size;	/* of a SketchRecord */
+} CellBuilder;
+
+/* Bytes of an item of a set beside its sketch: scale, extra, TID, orders. */
+#define SET_OVERHEAD 48
+
+extern void AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build,
+								 int tree, AnnoyCells *cells);
+
+/* Paths to the children of a node, and to partitions below it. */
+extern uint64 AnnoyChildPath(uint64 path, int side);
+extern uint64 AnnoyPartitionPath(uint64 path, int number);
+
+/*
+ * Splits items down to cells, or, with partition_items > 0, a sample down to
+ * parts of that many.  items: all positions of the set, by TID; reordered.
+ */
+extern void AnnoyGrowSubtree(CellBuilder *builder, Subtree *subtree,
+							 const AnnoySketchSet *set, int32 *items,
+							 int count, int partition_items, uint64 path);
+
+/*
+ * buildrefine.c: moves the cells' centroids nearer to the items.  items: all
+ * positions of the set, by TID.
+ */
+extern void AnnoyRefineCells(CellBuilder *builder, Subtree *subtree,
+							 const AnnoySketchSet *set, const int32 *items,
+							 int count);
+
+/* One cell of all items, as a subtree. */
+extern void AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
+								const AnnoySketchSet *set, int count,
+								uint64 path);
+
+/* Writes a subtree of cells and lists its directories in builder->cells. */
+extern AnnoyChild AnnoyWriteCells(CellBuilder *builder, Subtree *subtree);
+
+/*
+ * Writes the hyperplanes above partitions, which know their links; returns
+ * false if all are empty.
+ */
+extern bool AnnoyWriteTop(CellBuilder *builder, Subtree *top,
+						  AnnoyChild *link);
+
+#endif							/* ANNOY_BUILDCELLS_H */

@@ -1,0 +1,472 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildleaves.c
+ *	  Third step of a tree: writing leaves.
+ *
+ * The items of a batch (buildassign.c) come cell by cell, in the order of TIDs.
+ * The cells of a directory become leaves: overfull ones are split again, small
+ * ones are joined with the next.  For the first tree the items themselves are
+ * written, in the order of its leaves.  Last, the directory's provisional
+ * entries are replaced by the leaves; if they are too many it is split, with a
+ * hyperplane more above.  Directories do not depend on each other, so that any
+ * process can take any batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "annoy.h"
+#include "build/build.h"
+#include "page/leaf.h"
+
+/* Entries of a leaf after a build, as a share of what it holds. */
+#define LEAF_FILL 0.94
+
+/* A cell below this share of a leaf is joined with the next one. */
+#define SMALL_CELL 0.20
+
+/* Random streams of different purposes begin with different hashes. */
+#define PATH_OF_GROUP 1
+#define PATH_OF_DIRECTORY 2
+
+typedef struct LeafWriter
+{
+	AnnoyBuild *build;
+	const AnnoyCells *cells;
+	int			tree;
+	int			s;
+	int			capacity;		/* entries of a leaf */
+	int			fill;			/* entries of a leaf after a build */
+	uint64		path;
+
+	/* items that become leaves together */
+	int			group_allocated;
+	int			count;
+	AnnoySketchSet set;
+	float	   *sketches;		/* [group][s] */
+	bool	   *unbounded;
+	int64	   *tids;
+	ItemPointerData *addresses;
+	struct varlena **values;	/* first tree only */
+	MemoryContext value_context;
+	int32	   *order;			/* of the group's items */
+	int32	   *split_order;	/* scratch */
+	float	   *margins;		/* scratch */
+
+	/* leaves of the directory at hand */
+	AnnoyCentroid *leaves;
+	int			leaf_count;
+	int			leaves_allocated;
+	MemoryContext leaf_context;
+} LeafWriter;
+
+/* ---------------------------------------------------------------------
+ * Leaves
+ * ---------------------------------------------------------------------
+ */
+
+static AnnoyCentroid *
+new_leaf(LeafWriter *writer)
+{
+	AnnoyCentroid *leaf;
+
+	if (writer->leaf_count == writer->leaves_allocated)
+	{
+		writer->leaves_allocated *= 2;
+		writer->leaves = repalloc_huge(writer->leaves, sizeof(AnnoyCentroid) *
+									   (Size) writer->leaves_allocated);
+	}
+	leaf = &writer->leaves[writer->leaf_count++];
+	leaf->centroid = MemoryContextAlloc(writer->leaf_context, writer->s);
+	leaf->link.version = ANNOY_FIRST_VERSION;
+	return leaf;
+}
+
+/* The item's address; writes it first if this is the first tree. */
+static ItemPointerData
+place_item(LeafWriter *writer, int item)
+{
+	ItemPointerData tid;
+
+	if (writer->tree > 0)
+		return writer->addresses[item];
+	AnnoyUnpackTid(writer->tids[item], &tid);
+	return AnnoyWriteItem(&writer->build->writer, &tid, writer->values[item]);
+}
+
+/*
+ * Writes a leaf of some items of the group; more than a page holds (only of
+ * inseparable items) continue on a chain of pages.
+ */
+static void
+write_leaf(LeafWriter *writer, const int32 *items, int count)
+{
+	Relation	index = writer->build->index;
+	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
+	AnnoyCentroid *leaf = new_leaf(writer);
+	Buffer		buffer = InvalidBuffer;
+
+	AnnoyMeasureCentroid(writer->build, &writer->set, items, count, leaf);
+
+	/* first the items, so that the leaf is not locked meanwhile */
+	for (int i = 0; i < count; i++)
+		writer->addresses[items[i]] = place_item(writer, items[i]);
+	for (int i = 0; i < count; i++)
+	{
+		if (i % writer->capacity == 0)
+		{
+			Buffer		next = AnnoyExtendBuild(&writer->build->extender,
+												ANNOY_PAGE_LEAF, writer->tree);
+			Page		page = BufferGetPage(next);
+
+			AnnoyStartLeaf(page, sketcher, leaf->centroid, leaf->scale,
+						   leaf->norm_squared, leaf->extra);
+			if (BufferIsValid(buffer))
+			{
+				AnnoyPageGetOpaque(page)->flags |= ANNOY_LEAF_CHAINED;
+				AnnoyPageGetOpaque(BufferGetPage(buffer))->chainlink =
+					BufferGetBlockNumber(next);
+				AnnoyLogPage(index, buffer);
+				UnlockReleaseBuffer(buffer);
+			}
+			else
+				leaf->link.block = BufferGetBlockNumber(next);
+			buffer = next;
+		}
+		AnnoyAddLeafEntry(BufferGetPage(buffer), sketcher,
+						  writer->sketches + (Size) items[i] * writer->s,
+						  writer->unbounded[items[i]],
+						  &writer->addresses[items[i]]);
+	}
+	AnnoyLogPage(index, buffer);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* Writes leaves of some items of the group, splitting what is too much. */
+static void
+write_items(LeafWriter *writer, int32 *items, int count, uint64 path)
+{
+	int			parts = (count + writer->fill - 1) / writer->fill;
+	int			left = 0;
+
+	CHECK_FOR_INTERRUPTS();
+	check_stack_depth();
+	if (parts > 1)
+	{
+		AnnoyHyperplane plane;
+		AnnoyRandom random;
+
+		plane.normal = palloc(writer->s);
+		AnnoySeedRandom(&random, path);
+		left = AnnoySplitItems(&writer->set, items, count,
+							   ANNOY_SPLIT_QUANTILE,
+							   (int) ((int64) count * (parts / 2) / parts),
+							   &random, &plane, writer->build->split_scratch,
+							   writer->margins, writer->split_order);
+		pfree(plane.normal);
+	}
+	if (left == 0)
+	{
+		write_leaf(writer, items, count);
+		return;
+	}
+	write_items(writer, items, left, AnnoyHash(path, 1));
+	write_items(writer, items + left, count - left, AnnoyHash(path, 2));
+}
+
+static void
+flush_group(LeafWriter *writer)
+{
+	if (writer->count == 0)
+		return;
+	for (int i = 0; i < writer->count; i++)
+		writer->order[i] = i;
+	write_items(writer, writer->order, writer->count,
+				AnnoyHash(AnnoyHash(writer->path, PATH_OF_GROUP),
+						  (uint64) writer->tids[0]));
+	writer->count = 0;
+	MemoryContextReset(writer->value_context);
+}
+
+/* Adds the next item of a batch to the group. */
+static void
+load_item(LeafWriter *writer, const AnnoyBuildItem *item)
+{
+	int			i = writer->count++;
+	float	   *sketch = writer->sketches + (Size) i * writer->s;
+	AnnoyBuild *build = writer->build;
+
+	writer->tids[i] = item->tid;
+	AnnoySketchValue(build, item->value, &writer->set.extra[i],
+					 &writer->unbounded[i]);
+	memcpy(sketch, build->sketch, sizeof(float) * writer->s);
+	writer->set.scale[i] =
+		AnnoyQuantiseSketch(writer->s, sketch,
+							writer->set.quantised + (Size) i * writer->s);
+	if (writer->tree > 0)
+		AnnoyUnpackTid(item->address, &writer->addresses[i]);
+	else if (item->stays)
+		writer->values[i] = item->value;
+	else
+		writer->values[i] = memcpy(MemoryContextAlloc(writer->value_context,
+													  build->value_size),
+								   item->value, build->value_size);
+}
+
+/* ---------------------------------------------------------------------
+ * Directories
+ * ---------------------------------------------------------------------
+ */
+
+/* Fills a directory with some of the leaves; takes the given block or a new one. */
+static AnnoyChild
+fill_directory(LeafWriter *writer, const int32 *leaves, int count,
+			   BlockNumber block, AnnoyParent parent)
+{
+	const AnnoyCentroid **entries =
+		palloc(sizeof(AnnoyCentroid *) * Max(count, 1));
+	AnnoyChild	child;
+
+	for (int i = 0; i < count; i++)
+		entries[i] = &writer->leaves[leaves[i]];
+	child = AnnoyWriteDirectory(writer->build, writer->tree, block, parent,
+								entries, count);
+	pfree(entries);
+	return child;
+}
+
+/* The centroids of the leaves as a set to be split. */
+static void
+collect_centroids(LeafWriter *writer, AnnoySketchSet *set)
+{
+	int			s = writer->s;
+
+	AnnoyAllocateSet(set, s, writer->leaf_count);
+	for (int i = 0; i < writer->leaf_count; i++)
+	{
+		for (int j = 0; j < s; j++)
+			set->quantised[(Size) i * s + j] = writer->leaves[i].centroid[j];
+		set->scale[i] = writer->leaves[i].scale;
+		set->extra[i] = writer->leaves[i].extra;
+	}
+}
+
+/*
+ * Puts leaves into one directory, or into several below new hyperplanes.  The
+ * leftmost one keeps the block.
+ */
+static AnnoyChild
+split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
+				int32 *leaves, int count, BlockNumber block,
+				AnnoyParent parent, uint64 path)
+{
+	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
+	int			capacity =
+		AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
+							   writer->s);
+	AnnoyHyperplane plane;
+	AnnoyRandom random;
+	AnnoyChild	node;
+	AnnoyChild	child;
+	int			left;
+	float	   *margins;
+	int32	   *order;
+
+	check_stack_depth();
+	if (count <= capacity)
+		return fill_directory(writer, leaves, count, block, parent);
+
+	plane.normal = palloc0(writer->s);
+	margins = palloc(sizeof(float) * count);
+	order = palloc(sizeof(int32) * count);
+	AnnoySeedRandom(&random, path);
+	left = AnnoySplitItems(centroids, leaves, count, ANNOY_SPLIT_QUANTILE,
+						   count / 2, &random, &plane,
+						   writer->build->split_scratch, margins, order);
+	if (left == 0)
+	{
+		/* equal centroids: a hyperplane that everything is on */
+		memset(plane.normal, 0, writer->s);
+		plane.scale = plane.extra_weight = plane.offset = 0.0f;
+		left = count / 2;
+	}
+	pfree(margins);
+	pfree(order);
+	node = AnnoyAddNode(writer->build, writer->tree, &plane);
+	pfree(plane.normal);
+	parent.block = node.block;
+	parent.slot = node.slot;
+	parent.side = 0;
+	child = split_directory(writer, centroids, leaves, left, block, parent,
+							AnnoyHash(path, 1));
+	AnnoySetChild(writer->build, parent, &child);
+	parent.side = 1;
+	child = split_directory(writer, centroids, leaves + left, count - left,
+							InvalidBlockNumber, parent, AnnoyHash(path, 2));
+	AnnoySetChild(writer->build, parent, &child);
+	return node;
+}
+
+static void
+finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
+{
+	AnnoySketchSet centroids;
+	int32	   *leaves = palloc(sizeof(int32) * Max(writer->leaf_count, 1));
+	AnnoyChild	child;
+
+	collect_centroids(writer, &centroids);
+	for (int i = 0; i < writer->leaf_count; i++)
+		leaves[i] = i;
+	child = split_directory(writer, &centroids, leaves, writer->leaf_count,
+							directory->block, directory->parent,
+							AnnoyHash(AnnoyHash(writer->path, PATH_OF_DIRECTORY),
+									  directory->path));
+	if (child.block != directory->block)
+		AnnoySetChild(writer->build, directory->parent, &child);
+	AnnoyFreeSet(&centroids);
+	pfree(leaves);
+	writer->leaf_count = 0;
+	MemoryContextReset(writer->leaf_context);
+}
+
+/* ---------------------------------------------------------------------
+ * The step
+ * ---------------------------------------------------------------------
+ */
+
+static void
+init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
+			const AnnoyCells *cells)
+{
+	int			n;
+
+	writer->build = build;
+	writer->cells = cells;
+	writer->tree = tree;
+	writer->s = build->forest->sketcher.sketch_dimensions;
+	writer->capacity = AnnoyLeafCapacity(writer->s);
+	writer->fill = Max(1, (int) (writer->capacity * LEAF_FILL));
+	writer->path = AnnoyHash(AnnoyHash(build->seed, tree), 1);
+	n = writer->group_allocated = ANNOY_GROUP_LEAVES * writer->capacity;
+	writer->count = 0;
+	AnnoyAllocateSet(&writer->set, writer->s, n);
+	writer->sketches = palloc(sizeof(float) * writer->s * (Size) n);
+	writer->unbounded = palloc(sizeof(bool) * n);
+	writer->tids = palloc(sizeof(int64) * n);
+	writer->addresses = palloc(sizeof(ItemPointerData) * n);
+	writer->values = palloc(sizeof(struct varlena *) * n);
+	writer->order = palloc(sizeof(int32) * n);
+	writer->split_order = palloc(sizeof(int32) * n);
+	writer->margins = palloc(sizeof(float) * n);
+	writer->value_context = AllocSetContextCreate(CurrentMemoryContext,
+												  "annoy values",
+												  ALLOCSET_DEFAULT_SIZES);
+	writer->leaf_context = AllocSetContextCreate(CurrentMemoryContext,
+												 "annoy finished leaves",
+												 ALLOCSET_DEFAULT_SIZES);
+	writer->leaf_count = 0;
+	writer->leaves_allocated = 64;
+	writer->leaves = palloc(sizeof(AnnoyCentroid) * writer->leaves_allocated);
+}
+
+/* The cells of the group's items are complete: are they enough for leaves? */
+static void
+end_cell(LeafWriter *writer)
+{
+	if (writer->count >= (int) (writer->capacity * SMALL_CELL))
+		flush_group(writer);
+}
+
+/* Turns a batch of items into leaves and directories. */
+static void
+write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
+			int batch, int64 *rows)
+{
+	const AnnoyCells *cells = writer->cells;
+	uint32		present = 0;	/* the cell at hand */
+	uint32		cell;
+	AnnoyBuildItem item;
+
+	/* batches are taken in ascending order */
+	while (cells->directories[*directory].batch < batch)
+		(*directory)++;
+	while (AnnoyNextBatchItem(reader, &cell, &item))
+	{
+		const AnnoyCellDirectory *d = &cells->directories[*directory];
+
+		if (writer->count > 0 && cell != present)
+			end_cell(writer);
+		present = cell;
+		for (; cell >= d->first_cell + d->cell_count; d++, (*directory)++)
+		{
+			flush_group(writer);
+			finish_directory(writer, d);
+		}
+		load_item(writer, &item);
+		if (writer->count == writer->group_allocated)
+			flush_group(writer);
+		AnnoyCountRow(writer->build, rows);
+	}
+	flush_group(writer);
+	for (; *directory < cells->directory_count &&
+		 cells->directories[*directory].batch == batch; (*directory)++)
+		finish_directory(writer, &cells->directories[*directory]);
+}
+
+/*
+ * Turns a tree's items into leaves and directories: those of the batches that
+ * this process takes.
+ */
+void
+AnnoyWriteLeaves(AnnoyBuild *build, int tree, const AnnoyCells *cells,
+				 AnnoyBatchReader *reader)
+{
+	LeafWriter	writer;
+	int			directory = 0;
+	int			batch;
+	int64		rows = 0;
+
+	AnnoyOpenBatches(reader);
+	init_writer(&writer, build, tree, cells);
+	while (AnnoyTakeBatch(reader, &batch))
+		write_batch(&writer, reader, &directory, batch, &rows);
+	AnnoyEndItemWriter(&build->writer);
+}
+
+/* A tree without items: a directory with one empty leaf, for inserts to come. */
+void
+AnnoyWriteEmptyTree(Relation index, ForkNumber fork, int tree,
+					int sketch_dimensions, AnnoyChild *root)
+{
+	Buffer		buffer;
+	Page		page;
+	AnnoyLeafHeader leaf;
+	AnnoyDirectoryEntry entry;
+	BlockNumber block;
+
+	buffer = AnnoyExtend(index, fork, ANNOY_PAGE_LEAF, tree);
+	page = BufferGetPage(buffer);
+	leaf = AnnoyPageGetLeafHeader(page);
+	leaf->version = ANNOY_FIRST_VERSION;
+	((PageHeader) page)->pd_lower += sketch_dimensions;
+	block = BufferGetBlockNumber(buffer);
+	UnlockReleaseBuffer(buffer);
+
+	buffer = AnnoyExtend(index, fork, ANNOY_PAGE_DIRECTORY, tree);
+	page = BufferGetPage(buffer);
+	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
+	entry = AnnoyPageGetDirectoryEntry(page, sketch_dimensions, 0);
+	entry->leaf.block = block;
+	entry->leaf.version = ANNOY_FIRST_VERSION;
+	AnnoySetDirectoryCount(page, sketch_dimensions, 1);
+	root->block = BufferGetBlockNumber(buffer);
+	root->version = ANNOY_FIRST_VERSION;
+	root->slot = 0;
+	root->kind = ANNOY_PAGE_DIRECTORY;
+	UnlockReleaseBuffer(buffer);
+}

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * treeinsert.h
+ *	  Adding items to the trees of an existing index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ANNOY_TREEINSERT_H
+#define ANNOY_TREEINSERT_H
+
+#include "definition/opclass.h"
+#include "forest/tree.h"
+
+typedef struct AnnoyTreeInserter AnnoyTreeInserter;
+
+/* Lives in the current memory context, as long as the forest. */
+extern AnnoyTreeInserter *AnnoyBeginTreeInsert(Relation index,
+											   AnnoyForest *forest,
+											   const AnnoyElementType *element);
+
+/*
+ * Adds an item (its address, and its sketch as AnnoyMakeSketch gives it) to a
+ * leaf of the tree, splitting what is full.  WAL-logged.
+ */
+extern void AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
+								const float *sketch, float extra,
+								bool unbounded, ItemPointer address);
+
+extern void AnnoyEndTreeInsert(AnnoyTreeInserter *inserter);
+
+#endif							/* ANNOY_TREEINSERT_H */

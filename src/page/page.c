@@ -1,0 +1,173 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.c
+ *	  Making, reading and checking the index's pages.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "annoycompat.h"
+#include "page/page.h"
+
+/* A process of a build pins this part of shared buffers in advance, at most. */
+#define EXTEND_BUFFERS_PART 64
+
+/* AnnoyCheckSteps looks at the relation's length after so many steps. */
+#define STEPS_BETWEEN_CHECKS 1024
+
+static const char *const page_kind_names[] = {
+	"", "meta", "centre", "roots", "item", "inner", "directory", "leaf", "tail"
+};
+
+/* Bytes that pd_lower covers on an empty page of the kind. */
+static Size
+empty_page_content(AnnoyPageKind kind)
+{
+	switch (kind)
+	{
+		case ANNOY_PAGE_INNER:
+			return sizeof(AnnoyInnerHeader);
+		case ANNOY_PAGE_DIRECTORY:
+			return sizeof(AnnoyDirectoryHeader);
+		case ANNOY_PAGE_LEAF:
+			return offsetof(AnnoyLeafHeaderData, centroid);
+		case ANNOY_PAGE_TAIL:
+			return sizeof(AnnoyTailHeader);
+		default:
+			return 0;
+	}
+}
+
+void
+AnnoyInitPage(Page page, AnnoyPageKind kind, int tree)
+{
+	AnnoyPageOpaque opaque;
+
+	PageInit(page, BLCKSZ, sizeof(AnnoyPageOpaqueData));
+	opaque = AnnoyPageGetOpaque(page);
+	opaque->rightlink = InvalidBlockNumber;
+	opaque->chainlink = InvalidBlockNumber;
+	opaque->kind = kind;
+	opaque->tree = tree;
+	opaque->flags = 0;
+	opaque->page_id = ANNOY_PAGE_ID;
+	((PageHeader) page)->pd_lower += empty_page_content(kind);
+	if (kind == ANNOY_PAGE_TAIL)
+		AnnoyPageGetTailHeader(page)->next_free = InvalidBlockNumber;
+	if (kind == ANNOY_PAGE_DIRECTORY)
+		AnnoyPageGetDirectoryHeader(page)->parent.block = InvalidBlockNumber;
+}
+
+void
+AnnoyReportCorruption(Relation index, BlockNumber block, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" is damaged at block %u: %s",
+					RelationGetRelationName(index), block, what),
+			 errhint("Please REINDEX it.")));
+}
+
+int
+AnnoyGetPageKind(Relation index, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	PageHeader	header = (PageHeader) page;
+
+	/* A page of zeroes passes ReadBuffer (see _bt_checkpage). */
+	if (PageIsNew(page))
+		return 0;
+	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnoyPageOpaqueData)) ||
+		header->pd_special != BLCKSZ - MAXALIGN(sizeof(AnnoyPageOpaqueData)))
+		AnnoyReportCorruption(index, block, "wrong size of the special area");
+	if (AnnoyPageGetOpaque(page)->page_id != ANNOY_PAGE_ID)
+		AnnoyReportCorruption(index, block, "not a page of an annoy index");
+	if (header->pd_lower < MAXALIGN(SizeOfPageHeaderData) ||
+		header->pd_lower > header->pd_upper ||
+		header->pd_upper > header->pd_special)
+		AnnoyReportCorruption(index, block, "wrong bounds of the free space");
+	if (AnnoyPageGetOpaque(page)->kind < ANNOY_PAGE_META ||
+		AnnoyPageGetOpaque(page)->kind > ANNOY_PAGE_TAIL)
+		AnnoyReportCorruption(index, block, "page of an unknown kind");
+	return AnnoyPageGetOpaque(page)->kind;
+}
+
+void
+AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
+{
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	int			found = AnnoyGetPageKind(index, buffer);
+
+	if (found == 0)
+		AnnoyReportCorruption(index, block, "unexpected zero page");
+	if (found != kind)
+		AnnoyReportCorruption(index, block,
+							  psprintf("expected a page of kind %s, found %s",
+									   page_kind_names[kind],
+									   page_kind_names[found]));
+}
+
+void
+AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps)
+{
+	/* asking for the length is not free either */
+	if (steps % STEPS_BETWEEN_CHECKS == 0 && steps > 0 &&
+		steps > RelationGetNumberOfBlocks(index))
+		AnnoyReportCorruption(index, block, "links form a cycle");
+}
+
+Buffer
+AnnoyReadPage(Relation index, BlockNumber block, AnnoyPageKind kind,
+			  int lockmode)
+{
+	Buffer		buffer = AnnoyReadBuffer(index, block);
+
+	LockBuffer(buffer, lockmode);
+	AnnoyCheckPage(index, buffer, kind);
+	return buffer;
+}
+
+Buffer
+AnnoyExtend(Relation index, ForkNumber fork, AnnoyPageKind kind, int tree)
+{
+	Buffer		buffer = AnnoyExtendRelation(index, fork);
+
+	AnnoyInitPage(BufferGetPage(buffer), kind, tree);
+	MarkBufferDirty(buffer);
+	return buffer;
+}
+
+Buffer
+AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind, int tree)
+{
+	Buffer		buffer;
+
+	if (!extender->shared)
+		return AnnoyExtend(extender->index, MAIN_FORKNUM, kind, tree);
+	if (extender->next == extender->count)
+	{
+		int			most = Min(NBuffers / EXTEND_BUFFERS_PART,
+							   ANNOY_EXTEND_MOST);
+		int			count = Max(1, Min(extender->count * 2, most));
+
+		extender->count = extender->next = 0;
+		AnnoyExtendRelationBy(extender->index, MAIN_FORKNUM, count,
+							  extender->buffers);
+		extender->count = count;
+	}
+	buffer = extender->buffers[extender->next++];
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	AnnoyInitPage(BufferGetPage(buffer), kind, tree);
+	MarkBufferDirty(buffer);
+	return buffer;
+}
+
+Buffer
+AnnoyExtendLocked(Relation index)
+{
+	return AnnoyExtendRelation(index, MAIN_FORKNUM);
+}

@@ -157,17 +157,21 @@ refused('postgres', "SELECT annoy_save('euclidean_index', '$target', 'id')", qr/
 refused('postgres', "SET statement_timeout = 20; SELECT annoy_save('euclidean_index', '$target')", qr/57014/, 'a timeout');
 
 # The end of a session, once the file is there under its other name, which has
-# the session's number.
+# the session's number.  The session is halted until it has been told to end,
+# so that it cannot be done before.
 my $save = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
 		"SELECT annoy_save('euclidean_index', '$target')" ], '>', \$out, '2>', \$err);
 my $pid;
-for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+for (1 .. 1000 * $PostgreSQL::Test::Utils::timeout_default)
 {
 	($pid) = files() =~ /\.annoy-(\d+)-\d+/ and last;
-	select(undef, undef, undef, 0.1);
+	select(undef, undef, undef, 0.001);
 }
-is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 60000)"), 't', 'a session is ended while it writes');
+kill('STOP', $pid);
+is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)"), 't', 'a session is ended while it writes');
+kill('CONT', $pid);
 $save->finish;
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or die 'it does not end';
 like($err, qr/terminating connection due to administrator command/, 'before it is done');
 is(files(), $before, 'errors leave no file');
 ok(slurp_file($target) eq $contents, 'nor do they change one');

@@ -92,6 +92,37 @@ $$;
 SELECT shape, count(problem) AS problems, min(problem) AS example
 	FROM shapes LEFT JOIN LATERAL try_shape(shape, query, 25) ON true GROUP BY shape ORDER BY shape;
 
+-- An incremental sort above the scan (from version 17 on) takes its rows in groups of
+-- equal distance, of which there are some.
+CREATE FUNCTION try_ties(cases int) RETURNS TABLE (problem text)
+	LANGUAGE plpgsql AS $$
+DECLARE
+	query text;
+	found text[];
+	exact text[];
+	rows int;
+BEGIN
+	FOR i IN 1 .. cases
+	LOOP
+		rows := (ARRAY[1, 10, 33, 200])[1 + i % 4];
+		query := format('ARRAY(SELECT (e <-> %1$L) || '' '' || lpad(id::text, 5) FROM one WHERE tag < %2$s AND e IS NOT NULL ORDER BY e <-> %1$L, id LIMIT %3$s)',
+			even_vector(16, CASE WHEN i % 2 = 0 THEN i % 7 ELSE 40000 + i END), (ARRAY[5, 60, 1024])[1 + i % 3], rows);
+		PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'on', true);
+		EXECUTE 'SELECT ' || query INTO found;
+		PERFORM set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true);
+		EXECUTE 'SELECT ' || query INTO exact;
+		IF found <> ARRAY(SELECT d FROM unnest(found) AS d ORDER BY split_part(d, ' ', 1)::float8, d) THEN
+			problem := 'not sorted: ' || query; RETURN NEXT;
+		ELSIF cardinality(found) <> cardinality(exact) OR cardinality(exact) < rows AND found <> exact THEN
+			problem := 'not complete: ' || query; RETURN NEXT;
+		END IF;
+	END LOOP;
+END
+$$;
+SET annoy.search_k = 50;
+SELECT * FROM try_ties(24);
+RESET annoy.search_k;
+
 -- annoy.iterative_scan = off, and annoy.max_scan_items: fewer rows, but sorted.
 CREATE FUNCTION try_sorted(shape text, query text) RETURNS bigint
 	LANGUAGE sql AS $$
@@ -246,7 +277,7 @@ BEGIN
 	LOOP
 		MOVE FORWARD 20000 FROM cursor;
 		most := greatest(most, (SELECT sum(total_bytes) FROM pg_backend_memory_contexts
-			WHERE name ~ '^annoy (scan|search|collected)' OR parent ~ '^annoy scan' OR name ~ '^TupleSort'));
+			WHERE name ~ '^(annoy (scan|search|collected)|TupleSort|Caller tuples)'));
 		EXIT WHEN NOT FOUND;
 	END LOOP;
 	CLOSE cursor;
@@ -269,5 +300,5 @@ RESET enable_seqscan;
 RESET enable_sort;
 DROP TABLE one, several, tags, shapes, exact, many;
 DROP SEQUENCE calls;
-DROP FUNCTION try_order, try_shape, try_sorted, check_nearest, fetch_all, touch, nearest_of, memory;
+DROP FUNCTION try_ties, try_order, try_shape, try_sorted, check_nearest, fetch_all, touch, nearest_of, memory;
 DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

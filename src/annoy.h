@@ -58,10 +58,6 @@ extern IndexBulkDeleteResult *annoybulkdelete(IndexVacuumInfo *info,
 extern IndexBulkDeleteResult *annoyvacuumcleanup(IndexVacuumInfo *info,
 												 IndexBulkDeleteResult *stats);
 
-/* VACUUM's work, for somebody else who knows which rows are dead. */
-extern void AnnoyRemoveDeadRows(Relation index, IndexBulkDeleteCallback is_dead,
-								void *callback_state);
-
 /* cost.c */
 extern void annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 							  double loop_count, Cost *startup_cost,

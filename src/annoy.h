@@ -76,9 +76,6 @@ extern bytea *annoyoptions(Datum reloptions, bool validate);
 /* reoption.c */
 extern void AnnoyInitReoption(void);
 
-/* Tells which options were parsed because they are being set. */
-extern void AnnoyNoteOptions(int n_trees, uint64 seed);
-
 /* validate.c */
 extern bool annoyvalidate(Oid opclass);
 extern void annoyadjustmembers(Oid opfamily, Oid opclass, List *operators,

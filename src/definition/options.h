@@ -70,4 +70,11 @@ extern int	AnnoyGetNeighbors(Relation index);
  */
 extern uint64 AnnoyGetSeed(Relation index, bool warn);
 
+/*
+ * The n_trees and seed of options that the present command has parsed, because
+ * it sets them; false if there are none, or after they were forgotten.
+ */
+extern bool AnnoyGetParsedOptions(int *n_trees, uint64 *seed);
+extern void AnnoyForgetParsedOptions(void);
+
 #endif							/* ANNOY_OPTIONS_H */

@@ -47,7 +47,7 @@
 #include "am/renew.h"
 #include "am/vacuumpages.h"
 #include "annoycompat.h"
-#include "build/build.h"
+#include "build/buildsteps.h"
 #include "page/item.h"
 
 /*

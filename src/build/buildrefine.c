@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "build/buildcells.h"
+#include "build/buildpages.h"
 
 /* Steps of Lloyd's algorithm; four found hardly more than two. */
 #define REFINE_STEPS 2

@@ -3,7 +3,7 @@
  * options.c
  *	  Options of an index (WITH (...)) and settings of a session (annoy.*).
  *
- * Names, ranges and defaults are the genuine library's wherever it has the
+ * Names, ranges and defaults are the original library's wherever it has the
  * parameter.  In it, -1 stands for "automatic" and 0 is an error; server
  * options know only a minimum and a maximum, so 0 is refused separately.
  *
@@ -102,7 +102,7 @@ check_positive_or_automatic(int *newval, void **extra, GucSource source)
 	return true;
 }
 
-/* The genuine library clamps its verbosity instead of refusing values. */
+/* The original library clamps its verbosity instead of refusing values. */
 static bool
 clamp_verbose(int *newval, void **extra, GucSource source)
 {

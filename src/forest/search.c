@@ -344,11 +344,11 @@ take_batch(AnnoySearch *search, double ceiling, AnnoyCandidate *batch)
 }
 
 /*
- * Ranks candidates until none of them may be next.  (A batch that is not full is no sign of that: bounds may fall by what
- * a query learns from the items that it ranks, AnnoyObserveDistance.)  Of a
- * batch the last ones may turn out not to have been needed yet; that costs less
- * than waiting for each.  Meanwhile the next batch is asked for: first its
- * pages, later the places on them.
+ * Ranks candidates until none of them may be next.  (A batch that is not full is
+ * no sign of that: bounds may fall by what a query learns from the items that it
+ * ranks, AnnoyObserveDistance.)  Of a batch the last ones may turn out not to have
+ * been needed yet; that costs less than waiting for each.  Meanwhile the next batch
+ * is asked for: first its pages, later the places on them.
  */
 static void
 rank_items(AnnoySearch *search, double ceiling)

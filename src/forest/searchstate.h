@@ -33,7 +33,7 @@
 
 /*
  * Candidates kept before the threshold falls for the first time.  Twice what
- * a query of k = 10 ranks exactly on the harder data sets (README, "Search").
+ * a query of k = 10 ranks exactly on the harder data sets.
  */
 #define INITIAL_KEEP 2048
 

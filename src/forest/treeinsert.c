@@ -11,7 +11,7 @@
  * are written by one record.  A full directory is split in the same manner
  * before, or given a form with more room (directorysplit.c).
  *
- * See README, "Locks", for the order of locks and why it is safe.
+ * See src/README, "Locks", for the order of locks and why it is safe.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * page.h
- *	  Kinds and layout of the index's pages.  See README, "Pages".
+ *	  Kinds and layout of the index's pages.  See README.
  *
  *-------------------------------------------------------------------------
  */

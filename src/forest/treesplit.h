@@ -34,17 +34,18 @@ extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
 extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 
 /*
- * leafsplit.c: makes room where a leaf is full: cleans, chains or splits it, or makes room
- * in its directory first.  The caller looks for the item's leaf again in any case.
+ * leafsplit.c: makes room where a leaf is full: cleans, chains or splits it, or
+ * makes room in its directory first.  The caller looks for the item's leaf again
+ * in any case.
  */
 extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
 						  const AnnoyLeafCandidate *leaf);
 
 /*
- * directorysplit.c: makes room in a full directory, if it still is.  One that takes more entries
- * in another form gets that.  Else the left half stays, the right half goes to
- * a new page, and a new node above both replaces the link.  If something has
- * changed meanwhile nothing happens, and the caller tries again.
+ * directorysplit.c: makes room in a full directory, if it still is.  One that
+ * takes more entries in another form gets that.  Else the left half stays, the
+ * right half goes to a new page, and a new node above both replaces the link.  If
+ * something has changed meanwhile nothing happens, and the caller tries again.
  */
 extern void AnnoyMakeDirectoryRoom(AnnoyTreeInserter *inserter, int tree,
 								   BlockNumber block);

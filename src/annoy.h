@@ -58,10 +58,6 @@ extern IndexBulkDeleteResult *annoybulkdelete(IndexVacuumInfo *info,
 extern IndexBulkDeleteResult *annoyvacuumcleanup(IndexVacuumInfo *info,
 												 IndexBulkDeleteResult *stats);
 
-/* VACUUM's work, for somebody else who knows which rows are dead. */
-extern void AnnoyRemoveDeadRows(Relation index, IndexBulkDeleteCallback is_dead,
-								void *callback_state);
-
 /* cost.c */
 extern void annoycostestimate(struct PlannerInfo *root, struct IndexPath *path,
 							  double loop_count, Cost *startup_cost,
@@ -79,9 +75,6 @@ extern bytea *annoyoptions(Datum reloptions, bool validate);
 
 /* reoption.c */
 extern void AnnoyInitReoption(void);
-
-/* Tells which options were parsed because they are being set. */
-extern void AnnoyNoteOptions(int n_trees, uint64 seed);
 
 /* validate.c */
 extern bool annoyvalidate(Oid opclass);

@@ -45,9 +45,9 @@
 #include "utils/snapmgr.h"
 
 #include "am/renew.h"
-#include "annoy.h"
+#include "am/vacuumpages.h"
 #include "annoycompat.h"
-#include "build/build.h"
+#include "build/buildsteps.h"
 #include "page/item.h"
 
 /*
@@ -77,6 +77,16 @@ row_is_dead(ItemPointer heap_tid, void *state)
 		all_dead;
 }
 
+/* Step 1. */
+static void
+remove_dead_rows(Relation index, Relation heap)
+{
+	IndexVacuumInfo info = {.index = index};
+	IndexBulkDeleteResult stats = {0};
+
+	(void) AnnoyVacuumPages(&info, &stats, row_is_dead, heap);
+}
+
 /* Whether an item is left; heap given: whether one of a living row is. */
 static bool
 has_items(Relation index, Relation heap)
@@ -96,18 +106,6 @@ has_items(Relation index, Relation heap)
 				return true;
 	}
 	return false;
-}
-
-void
-AnnoyRecycleFormerPage(Relation index, Buffer buffer)
-{
-	int			kind;
-
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	kind = AnnoyGetPageKind(index, buffer);
-	if (kind != 0 && kind != ANNOY_PAGE_ITEM && kind != ANNOY_PAGE_TAIL)
-		AnnoyRecyclePage(index, buffer);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 }
 
 /* Steps 2 to 4, for an index without items that nobody else uses. */
@@ -166,7 +164,7 @@ renew_locked(Relation index, Relation heap, int dimensions)
 	if (has_items(index, heap))
 		return false;
 	if (heap)
-		AnnoyRemoveDeadRows(index, row_is_dead, heap);
+		remove_dead_rows(index, heap);
 	if (has_items(index, NULL))
 		return false;
 	renew(index);
@@ -209,9 +207,12 @@ AnnoyRenewYoungIndex(Relation index, Relation heap)
 }
 
 void
-AnnoyRenewVacuumedIndex(Relation index, const AnnoyMetaPageData *meta)
+AnnoyRenewVacuumedIndex(Relation index)
 {
-	if (meta->dimensions == 0 || meta->items > 0 || !may_renew(index) ||
+	AnnoyMetaPageData meta;
+
+	AnnoyReadMeta(index, &meta);
+	if (meta.dimensions == 0 || meta.items > 0 || !may_renew(index) ||
 		!ConditionalLockRelation(index, AccessExclusiveLock))
 		return;
 	(void) renew_locked(index, NULL, 0);

@@ -8,7 +8,7 @@
 #ifndef ANNOY_RENEW_H
 #define ANNOY_RENEW_H
 
-#include "page/meta.h"
+#include "utils/relcache.h"
 
 /*
  * For a value of another number of dimensions than the index has: makes the
@@ -31,10 +31,6 @@ extern void AnnoyRenewYoungIndex(Relation index, Relation heap);
  * For VACUUM, when it has found no item: the same for an index that was built
  * without rows.  Does not wait.
  */
-extern void AnnoyRenewVacuumedIndex(Relation index,
-									const AnnoyMetaPageData *meta);
-
-/* Makes a pinned page before meta->former_end an item page if it is none. */
-extern void AnnoyRecycleFormerPage(Relation index, Buffer buffer);
+extern void AnnoyRenewVacuumedIndex(Relation index);
 
 #endif							/* ANNOY_RENEW_H */

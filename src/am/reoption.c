@@ -27,40 +27,21 @@
 #include "definition/options.h"
 #include "page/meta.h"
 
-/* The options that were parsed last, and when. */
-static struct
-{
-	TimestampTz statement;
-	CommandId	command;
-	int			n_trees;
-	uint64		seed;
-}			parsed;
-
 static object_access_hook_type next_access_hook = NULL;
 
-void
-AnnoyNoteOptions(int n_trees, uint64 seed)
-{
-	parsed.statement = GetCurrentStatementStartTimestamp();
-	parsed.command = GetCurrentCommandId(false);
-	parsed.n_trees = n_trees;
-	parsed.seed = seed;
-}
-
 static void
-report_options(Relation index)
+report_options(Relation index, int n_trees, uint64 seed)
 {
 	AnnoyMetaPageData meta;
 	const char *name = RelationGetRelationName(index);
 
 	AnnoyReadMeta(index, &meta);
-	if (parsed.n_trees != meta.n_trees || parsed.seed != meta.seed)
+	if (n_trees != meta.n_trees || seed != meta.seed)
 		ereport(NOTICE,
 				(errmsg("index \"%s\" keeps its forest until it is built anew",
 						name),
 				 errdetail("It has n_trees = %d and seed = " UINT64_FORMAT "; with these options it would have %d and " UINT64_FORMAT ".",
-						   meta.n_trees, meta.seed, parsed.n_trees,
-						   parsed.seed),
+						   meta.n_trees, meta.seed, n_trees, seed),
 				 errhint("Run REINDEX INDEX CONCURRENTLY %s.",
 						 quote_identifier(name))));
 }
@@ -71,21 +52,22 @@ see_alter(ObjectAccessType access, Oid class, Oid object, int part,
 		  void *argument)
 {
 	Relation	index;
+	int			n_trees;
+	uint64		seed;
 
 	if (next_access_hook)
 		next_access_hook(access, class, object, part, argument);
 	if (access != OAT_POST_ALTER || class != RelationRelationId || part != 0 ||
-		parsed.statement != GetCurrentStatementStartTimestamp() ||
-		parsed.command != GetCurrentCommandId(false) ||
+		!AnnoyGetParsedOptions(&n_trees, &seed) ||
 		get_rel_relkind(object) != RELKIND_INDEX)
 		return;
 	index = relation_open(object, NoLock);
 	if (index->rd_indam->ambuild == annoybuild &&
 		!RELATION_IS_OTHER_TEMP(index) && index->rd_index->indisvalid &&
 		RelationGetNumberOfBlocks(index) > 0)
-		report_options(index);
+		report_options(index, n_trees, seed);
 	relation_close(index, NoLock);
-	parsed.statement = 0;
+	AnnoyForgetParsedOptions();
 }
 
 void

@@ -28,7 +28,7 @@
  */
 #define ANNOY_KERNEL_LANES 32
 
-/* Entries of one block of codes; see "blocks" in README. */
+/* Entries of one block of codes; see page/README, "Leaves". */
 #define ANNOY_BLOCK_ENTRIES 16
 
 /*

@@ -1,14 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * build.h
- *	  Building an index: what its steps share.
+ *	  Building an index: the state that its steps share (buildstate.c).
  *
- * build.c runs the steps; buildload.c loads the rows and fixes the geometry;
- * buildpartition.c divides the items of a tree into partitions, buildcells.c
- * splits those into cells; buildassign.c sends items to cells, which buildwalk.c
- * finds, buildleaves.c writes leaves; calibrate.c finds the automatic search_k.  buildparallel.c
- * starts workers, buildspool.c keeps items between the steps, buildpages.c
- * writes inner pages and directories.
+ * build.c says what the steps are; buildsteps.h declares them.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +18,7 @@
 
 #include "arith/random.h"
 #include "arith/split.h"
+#include "build/buildsample.h"
 #include "build/buildspool.h"
 #include "definition/opclass.h"
 #include "page/directory.h"
@@ -81,31 +77,6 @@ typedef struct AnnoyRowRecord
 	int64		tid;
 	char		value[FLEXIBLE_ARRAY_MEMBER];	/* a varlena */
 } AnnoyRowRecord;
-
-/* A sampled row, or sketch of one. */
-typedef struct AnnoySampleRow
-{
-	uint64		hash;			/* of seed and TID: the smallest are kept */
-	int64		tid;
-	char	   *value;			/* of the sampler's size */
-} AnnoySampleRow;
-
-/* The largest hash is on top: the keys are complements. */
-#define QUEUE_PREFIX AnnoySample
-#define QUEUE_ELEMENT AnnoySampleRow
-#define QUEUE_KEY(e) (~(e).hash)
-#include "forest/queue.h"
-
-/* Keeps the rows with the smallest hashes. */
-typedef struct AnnoySampler
-{
-	AnnoySampleQueue rows;
-	int			wanted;
-	Size		value_size;
-	MemoryContext context;
-	char	   *chunk;			/* where values of new rows go */
-	int			chunk_used;
-} AnnoySampler;
 
 /* A directory of the cells of a tree, before its leaves are written. */
 typedef struct AnnoyCellDirectory
@@ -241,130 +212,35 @@ AnnoyShareMemory(const AnnoyBuild *build, double share)
 	return (Size) (build->spare_mem * share) * 1024;
 }
 
-/* build.c: the steps of all processes, and of workers */
-extern void AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
-							AnnoyBuildShared *shared, int process);
-extern void AnnoyBuildForest(AnnoyBuild *build, int work_mem,
-							 struct IndexInfo *index_info,
-							 struct TableScanDescData *scan);
-extern void AnnoyCountRow(AnnoyBuild *build, int64 *rows);
-extern void AnnoyNextPhase(AnnoyBuild *build, int phase);
-
-/* buildload.c */
-extern int	AnnoyLeastWorkMem(int dimensions, int element_bits);
-extern void AnnoyLoadRows(AnnoyBuild *build, int work_mem,
-						  struct IndexInfo *index_info,
-						  struct TableScanDescData *scan);
-extern void AnnoyFixSpace(AnnoyBuild *build, int work_mem);
-extern void AnnoySketchValue(AnnoyBuild *build, const struct varlena *value,
-							 float *extra, bool *unbounded);
-extern void AnnoyBeginSampler(AnnoySampler *sampler, int wanted,
-							  Size value_size);
-extern void AnnoySample(AnnoySampler *sampler, uint64 hash, int64 tid,
-						const void *value);
-extern int	AnnoyCompareSampleTids(const void *a, const void *b);
-
-/* buildload.c: all items once: loaded rows, or items once they are written */
-typedef struct AnnoyItemStream
-{
-	AnnoyBuild *build;
-	AnnoySpoolReader *rows;		/* or NULL */
-	AnnoyItemReader reader;
-	BlockNumber block;
-	BlockNumber block_end;
-	ItemPointerData *heap_tids;
-	ItemPointerData *addresses;
-	int			count;
-	int			next;
-} AnnoyItemStream;
-
-extern void AnnoyBeginStream(AnnoyItemStream *stream, AnnoyBuild *build,
-							 bool from_items);
-extern bool AnnoyNextStreamItem(AnnoyItemStream *stream, AnnoyBuildItem *item);
-extern void AnnoyEndStream(AnnoyItemStream *stream);
-
-/* buildpartition.c */
-extern void AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells);
-
-/* buildwalk.c */
-typedef struct AnnoyTreeCopy AnnoyTreeCopy;
-
-extern AnnoyTreeCopy *AnnoyCopyTree(AnnoyBuild *build, int tree,
-									const AnnoyCells *cells, Size memory);
-extern void AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item,
-							int *directory, uint32 *cell);
-
-/* buildassign.c: the items of a batch in the order of cells and TIDs */
-typedef struct AnnoyItemRecord
-{
-	int32		vl_len_;		/* so that it can be a bytea (do not touch) */
-	uint32		cell;
-	int64		tid;
-	int64		address;		/* packed; 0 in the first tree */
-	char		value[FLEXIBLE_ARRAY_MEMBER];	/* a varlena */
-} AnnoyItemRecord;
-
-typedef struct AnnoyBatchReader AnnoyBatchReader;
-
-extern AnnoyBatchReader *AnnoyBeginBatches(AnnoyBuild *build, int tree,
-										   AnnoyCells *cells);
-extern void AnnoyOpenBatches(AnnoyBatchReader *reader);
-extern bool AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch);
-extern bool AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
-							   AnnoyBuildItem *item);
-extern void AnnoyEndBatches(AnnoyBatchReader *reader);
-extern void AnnoyDeleteItemFiles(AnnoyBuild *build);
-
-/* buildleaves.c */
-extern void AnnoyWriteLeaves(AnnoyBuild *build, int tree,
-							 const AnnoyCells *cells,
-							 AnnoyBatchReader *reader);
-extern void AnnoyWriteEmptyTree(Relation index, ForkNumber fork, int tree,
-								int sketch_dimensions, AnnoyChild *root);
-
-/* buildpages.c */
-extern AnnoyChild AnnoyAddNode(AnnoyBuild *build, int tree,
-							   const AnnoyHyperplane *plane);
-extern void AnnoySetChild(AnnoyBuild *build, AnnoyParent parent,
-						  const AnnoyChild *child);
-extern AnnoyChild AnnoyWriteDirectory(AnnoyBuild *build, int tree,
-									  BlockNumber block, AnnoyParent parent,
-									  const AnnoyCentroid *const *entries,
-									  int count);
-extern void AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
-								 const int32 *items, int count,
-								 AnnoyCentroid *centroid);
-extern void AnnoyLogPage(Relation index, Buffer buffer);
-extern void AnnoyLogOpenPages(AnnoyBuild *build);
-extern void AnnoyEndPages(AnnoyBuild *build);
-extern void AnnoyLogPageList(AnnoyBuild *build, BlockNumber block);
-
-/* buildcells.c */
-extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
-							 int count);
-extern void AnnoyFreeSet(AnnoySketchSet *set);
-
-/* outsized.c: puts the tree below a new root; see there */
-extern void AnnoyAddOutsizedSubtree(AnnoyBuild *build, int tree);
-
-/* calibrate.c */
-extern void AnnoyLocateMembers(AnnoyBuild *build);
-extern int64 AnnoyCalibrate(AnnoyBuild *build);
-
-/* buildparallel.c */
-typedef struct AnnoyWorkers AnnoyWorkers;
-
-extern AnnoyWorkers *AnnoyStartWorkers(Relation heap, Relation index,
-									   struct IndexInfo *index_info,
-									   AnnoyBuildShared **shared,
-									   struct TableScanDescData **scan);
-extern void AnnoyEndWorkers(AnnoyWorkers *workers);
+/* The shared state at the beginning; in the current context if memory is NULL. */
 extern AnnoyBuildShared *AnnoyInitShared(void *memory, Relation heap,
 										 Relation index, bool concurrent,
 										 int processes);
+extern Size AnnoySharedSize(int processes);
+
+/* A process's own state, in the current memory context. */
+extern void AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
+							AnnoyBuildShared *shared, int process);
 
 /* Waits until all processes are here. */
 extern void AnnoySynchronise(AnnoyBuild *build);
+
+/*
+ * All processes have to come here before any goes on.  Work is taken from the
+ * first piece on again.  phase: what comes, for those who watch; 0: the same
+ * as before.
+ */
+extern void AnnoyNextPhase(AnnoyBuild *build, int phase);
+
+/* For those who watch; the leader alone tells. */
+extern void AnnoySetProgress(AnnoyBuild *build, int parameter, int64 value);
+
+/* Counts a row that a process is done with; the leader reports all of them. */
+extern void AnnoyCountRow(AnnoyBuild *build, int64 *rows);
+
+/* Sketches a value into build->sketch. */
+extern void AnnoySketchValue(AnnoyBuild *build, const struct varlena *value,
+							 float *extra, bool *unbounded);
 
 /* Whether a partition, or a batch, is this process's: they have turns. */
 static inline bool

@@ -31,7 +31,9 @@
 #include "utils/tuplesort.h"
 
 #include "annoycompat.h"
-#include "build/build.h"
+#include "build/buildassign.h"
+#include "build/buildstream.h"
+#include "build/buildwalk.h"
 
 /* Items whose values are asked for ahead, and bytes of them. */
 #define ITEMS_AHEAD 4

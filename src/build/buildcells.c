@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "build/buildcells.h"
+#include "build/buildpages.h"
 
 /*
  * Items of a cell, as a share of what a leaf holds: below 1 because the

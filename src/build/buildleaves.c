@@ -21,7 +21,10 @@
 #include "utils/rel.h"
 
 #include "annoy.h"
-#include "build/build.h"
+#include "build/buildassign.h"
+#include "build/buildcells.h"
+#include "build/buildpages.h"
+#include "build/buildsteps.h"
 #include "page/leaf.h"
 
 /* Entries of a leaf after a build, as a share of what it holds. */

@@ -6,7 +6,6 @@
  * Each process puts its rows into a spool of its own and keeps, as a sample,
  * those with the smallest hash(seed, TID).  The leader chooses the sample of
  * the whole table from theirs; its mean is the centre of the sketch space.
- * Later steps read the items as streams, each process a part of them.
  *
  * Files of a build with workers:
  *
@@ -27,7 +26,8 @@
 #include "utils/rel.h"
 
 #include "annoycompat.h"
-#include "build/build.h"
+#include "build/buildcells.h"
+#include "build/buildsteps.h"
 
 /* Bytes of a sampled row beside its value and sketch. */
 #define SAMPLE_OVERHEAD (sizeof(AnnoySampleRow) + 32)
@@ -35,90 +35,8 @@
 /* kB for rows and spools at the least: then they live on disk. */
 #define SPOOL_RESERVE 1024
 
-/* Sampled rows whose values are allocated together. */
-#define SAMPLE_CHUNK 32
-
-/* Pages with items that a process takes at once. */
-#define BLOCKS_AT_ONCE 64
-
 #define SAMPLE_FILE "sample"
 #define SPACE_FILE "space"
-
-/* ---------------------------------------------------------------------
- * Samples
- * ---------------------------------------------------------------------
- */
-
-void
-AnnoyBeginSampler(AnnoySampler *sampler, int wanted, Size value_size)
-{
-	MemoryContext old;
-
-	sampler->context = AllocSetContextCreate(CurrentMemoryContext,
-											 "annoy sample",
-											 ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(sampler->context);
-	AnnoySample_init(&sampler->rows, Max(wanted, 1));
-	MemoryContextSwitchTo(old);
-	sampler->wanted = wanted;
-	sampler->value_size = value_size;
-	sampler->chunk = NULL;
-	sampler->chunk_used = SAMPLE_CHUNK;
-}
-
-/*
- * Room for the value of one more row.  In chunks: values allocated one by one
- * would be rounded up to powers of two.
- */
-static char *
-new_sample_slot(AnnoySampler *sampler)
-{
-	Size		size = MAXALIGN(sampler->value_size);
-
-	if (sampler->chunk_used == SAMPLE_CHUNK)
-	{
-		sampler->chunk = MemoryContextAlloc(sampler->context,
-											SAMPLE_CHUNK * size);
-		sampler->chunk_used = 0;
-	}
-	return sampler->chunk + sampler->chunk_used++ * size;
-}
-
-/* Keeps a row if its hash is among the smallest so far. */
-void
-AnnoySample(AnnoySampler *sampler, uint64 hash, int64 tid, const void *value)
-{
-	AnnoySampleRow row = {hash, tid, NULL};
-
-	if (sampler->rows.count < sampler->wanted)
-		row.value = new_sample_slot(sampler);
-	else
-	{
-		if (sampler->wanted == 0 || hash >= sampler->rows.elements[0].hash)
-			return;
-		row.value = AnnoySample_pop(&sampler->rows).value;
-	}
-	memcpy(row.value, value, sampler->value_size);
-	AnnoySample_push(&sampler->rows, row);
-}
-
-int
-AnnoyCompareSampleTids(const void *a, const void *b)
-{
-	int64		x = ((const AnnoySampleRow *) a)->tid;
-	int64		y = ((const AnnoySampleRow *) b)->tid;
-
-	return x < y ? -1 : x > y ? 1 : 0;
-}
-
-static int
-compare_sample_hashes(const void *a, const void *b)
-{
-	uint64		x = ((const AnnoySampleRow *) a)->hash;
-	uint64		y = ((const AnnoySampleRow *) b)->hash;
-
-	return x < y ? -1 : x > y ? 1 : 0;
-}
 
 /* Rows of a sample. */
 static int
@@ -129,7 +47,6 @@ sample_size(int dimensions)
 	return Min(Max(rows, ANNOY_MIN_SAMPLE), ANNOY_MAX_SAMPLE);
 }
 
-/* Memory in kB that each process needs at least; see README, "Limits". */
 int
 AnnoyLeastWorkMem(int dimensions, int element_bits)
 {
@@ -362,7 +279,6 @@ write_sample(AnnoyBuild *build)
 	BufFileClose(file);
 }
 
-/* The table's rows, or this process's share of them, into build->rows. */
 void
 AnnoyLoadRows(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 			  struct TableScanDescData *scan)
@@ -475,17 +391,6 @@ find_centre(AnnoyBuild *build, float *centre)
 	pfree(transformed);
 }
 
-void
-AnnoySketchValue(AnnoyBuild *build, const struct varlena *value, float *extra,
-				 bool *unbounded)
-{
-	if (!AnnoyMakeSketch(&build->forest->sketcher,
-						 build->opclass->element->floats(value, build->floats),
-						 build->scratch, build->sketch, extra, unbounded))
-		elog(ERROR, "vector without a direction among the items of index \"%s\"",
-			 RelationGetRelationName(build->index));
-}
-
 static void
 sketch_sample(AnnoyBuild *build)
 {
@@ -512,7 +417,7 @@ choose_members(AnnoyBuild *build)
 	AnnoySampleRow *rows = build->sampler.rows.elements;
 
 	qsort(rows, build->sample_count, sizeof(AnnoySampleRow),
-		  compare_sample_hashes);
+		  AnnoyCompareSampleHashes);
 	for (int i = 0; i < build->shared->member_count; i++)
 	{
 		build->members[i] = rows[i];
@@ -590,10 +495,6 @@ catch_up(AnnoyBuild *build, int work_mem)
 				   build->shared->value_size);
 }
 
-/*
- * Fixes the sketch space once all rows are loaded: the leader by its sample,
- * the workers by what it has written.
- */
 void
 AnnoyFixSpace(AnnoyBuild *build, int work_mem)
 {
@@ -657,112 +558,4 @@ AnnoyFixSpace(AnnoyBuild *build, int work_mem)
 		MemoryContextDelete(build->sampler.context);
 		AnnoySynchronise(build);
 	}
-}
-
-/* ---------------------------------------------------------------------
- * Streams of items
- * ---------------------------------------------------------------------
- */
-
-/*
- * Begins with this process's share of the items: rows of the table, or of the
- * items that the first tree has written, what it takes of their pages.
- */
-void
-AnnoyBeginStream(AnnoyItemStream *stream, AnnoyBuild *build, bool from_items)
-{
-	memset(stream, 0, sizeof(AnnoyItemStream));
-	stream->build = build;
-	if (from_items)
-	{
-		AnnoyBeginItems(&stream->reader, build->index);
-		stream->heap_tids = palloc(sizeof(ItemPointerData) * ANNOY_ITEMS_PER_PAGE);
-		stream->addresses = palloc(sizeof(ItemPointerData) * ANNOY_ITEMS_PER_PAGE);
-	}
-	else if (build->rows)
-	{
-		stream->rows = AnnoyReadSpool(build->rows);
-		AnnoySeekPartition(stream->rows, 0);
-	}
-}
-
-/* The next block with items that nobody else has taken. */
-static bool
-next_block(AnnoyItemStream *stream)
-{
-	AnnoyBuild *build = stream->build;
-
-	if (stream->block >= stream->block_end)
-	{
-		uint64		first = AnnoyTakeWork(build) * BLOCKS_AT_ONCE;
-
-		if (first >= build->shared->item_blocks)
-			return false;
-		stream->block = first;
-		stream->block_end = Min(first + BLOCKS_AT_ONCE,
-								build->shared->item_blocks);
-	}
-	stream->count = AnnoyListItems(build->index, stream->block++, NULL,
-								   stream->heap_tids, stream->addresses);
-	stream->next = 0;
-	return true;
-}
-
-static bool
-next_written_item(AnnoyItemStream *stream, AnnoyBuildItem *item)
-{
-	AnnoyBuild *build = stream->build;
-	ItemPointer address;
-	ItemPointerData heap_tid;
-	struct varlena *value;
-
-	while (stream->next >= stream->count)
-		if (!next_block(stream))
-			return false;
-	address = &stream->addresses[stream->next];
-	item->address = AnnoyPackTid(address);
-	item->tid = AnnoyPackTid(&stream->heap_tids[stream->next]);
-	value = AnnoyReadItem(&stream->reader, address, &heap_tid);
-	if (value == NULL || VARSIZE(value) != build->value_size)
-		elog(ERROR, "item lost during the build of index \"%s\"",
-			 RelationGetRelationName(build->index));
-	item->value = memcpy(MemoryContextAlloc(build->row_context,
-											build->value_size),
-						 value, build->value_size);
-	item->stays = false;
-	AnnoyReleaseItem(&stream->reader);
-	stream->next++;
-	return true;
-}
-
-/* The next item; its value is valid until the next call, if not longer. */
-bool
-AnnoyNextStreamItem(AnnoyItemStream *stream, AnnoyBuildItem *item)
-{
-	AnnoyRowRecord *record;
-
-	CHECK_FOR_INTERRUPTS();
-	if (stream->heap_tids)
-	{
-		MemoryContextReset(stream->build->row_context);
-		return next_written_item(stream, item);
-	}
-	if (stream->rows == NULL)
-		return false;
-	record = AnnoyNextRecord(stream->rows, &item->stays);
-	if (record == NULL)
-		return false;
-	item->tid = record->tid;
-	item->address = 0;
-	item->value = (struct varlena *) record->value;
-	return true;
-}
-
-void
-AnnoyEndStream(AnnoyItemStream *stream)
-{
-	if (stream->heap_tids)
-		AnnoyEndItems(&stream->reader);
-	if (stream->rows)
-		AnnoyEndSpoolReader(stream->rows);
 }

@@ -19,7 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "build/build.h"
+#include "build/buildpages.h"
 
 /* Remembers a page that has to be logged when the trees are complete. */
 static void

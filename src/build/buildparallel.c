@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * buildparallel.c
- *	  Workers of an index build, and what the processes share.
+ *	  Workers of an index build.
  *
  * The protocol is that of other parallel builds (access/nbtree/nbtsort.c),
  * with one difference: processes meet at a barrier between the steps, since
@@ -35,7 +35,8 @@
 #include "utils/wait_event.h"
 
 #include "annoycompat.h"
-#include "build/build.h"
+#include "build/buildparallel.h"
+#include "build/buildsteps.h"
 
 /* Keys of the table of contents: any numbers outside the server's own. */
 #define KEY_SHARED UINT64CONST(0xA770000000000001)
@@ -53,43 +54,6 @@ struct AnnoyWorkers
 };
 
 extern PGDLLEXPORT void annoy_build_worker(dsm_segment *segment, shm_toc *toc);
-
-static Size
-shared_size(int processes)
-{
-	return offsetof(AnnoyBuildShared, parts) +
-		sizeof(AnnoyBuildPart) * processes;
-}
-
-/* The shared state at the beginning; in the current context if memory is NULL. */
-AnnoyBuildShared *
-AnnoyInitShared(void *memory, Relation heap, Relation index, bool concurrent,
-				int processes)
-{
-	AnnoyBuildShared *shared = memory ? memory : palloc(shared_size(processes));
-
-	memset(shared, 0, shared_size(processes));
-	shared->heap = RelationGetRelid(heap);
-	shared->index = RelationGetRelid(index);
-	shared->concurrent = concurrent;
-	shared->process_count = processes;
-	BarrierInit(&shared->barrier, 0);
-	SpinLockInit(&shared->mutex);
-	pg_atomic_init_u64(&shared->next, 0);
-	pg_atomic_init_u64(&shared->rows_done, 0);
-	for (int i = 0; i < processes; i++)
-		shared->parts[i].tail_first = shared->parts[i].tail_last =
-			InvalidBlockNumber;
-	return shared;
-}
-
-void
-AnnoySynchronise(AnnoyBuild *build)
-{
-	if (build->parallel)
-		BarrierArriveAndWait(&build->shared->barrier,
-							 WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
-}
 
 /* ---------------------------------------------------------------------
  * The leader
@@ -166,11 +130,6 @@ end_parallel(AnnoyWorkers *workers)
 	pfree(workers);
 }
 
-/*
- * Starts workers, if there are to be any and if they can be had.  Returns NULL
- * if not; else *shared and *scan are what the processes share, and the leader
- * is attached to the barrier.
- */
 AnnoyWorkers *
 AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 				  AnnoyBuildShared **shared, TableScanDesc *scan)
@@ -192,7 +151,7 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 	workers->snapshot = index_info->ii_Concurrent ?
 		RegisterSnapshot(GetTransactionSnapshot()) : SnapshotAny;
 	scan_size = table_parallelscan_estimate(heap, workers->snapshot);
-	shm_toc_estimate_chunk(&context->estimator, shared_size(request + 1));
+	shm_toc_estimate_chunk(&context->estimator, AnnoySharedSize(request + 1));
 	shm_toc_estimate_chunk(&context->estimator, scan_size);
 	shm_toc_estimate_keys(&context->estimator, 2);
 	estimate_usage(context);
@@ -204,7 +163,7 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 	}
 
 	*shared = AnnoyInitShared(shm_toc_allocate(context->toc,
-											   shared_size(request + 1)),
+											   AnnoySharedSize(request + 1)),
 							  heap, index, index_info->ii_Concurrent,
 							  request + 1);
 	SharedFileSetInit(&(*shared)->files, context->seg);
@@ -227,7 +186,6 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 	return workers;
 }
 
-/* Waits for the workers' ends. */
 void
 AnnoyEndWorkers(AnnoyWorkers *workers)
 {

@@ -32,7 +32,11 @@
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
+#include "build/buildassign.h"
 #include "build/buildcells.h"
+#include "build/buildpages.h"
+#include "build/buildsteps.h"
+#include "build/buildstream.h"
 
 /* Sampled items that a partition needs at least. */
 #define LEAST_PARTITION_SAMPLE 16

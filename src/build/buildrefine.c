@@ -8,7 +8,7 @@
  * steps of Lloyd's algorithm (IEEE Trans. Inf. Theory 28, 1982) among the cells
  * of a set, which are in memory as it is, move them there: each item to the
  * nearest centroid, each centroid to the mean of its items.  Queries then find
- * the same neighbours in fewer leaves (README, "Build").
+ * the same neighbours in fewer leaves (README).
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "build/buildcells.h"
+#include "build/buildpages.h"
 
 /* Steps of Lloyd's algorithm; four found hardly more than two. */
 #define REFINE_STEPS 2

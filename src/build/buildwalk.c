@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "build/build.h"
+#include "build/buildwalk.h"
 #include "forest/tree.h"
 
 #define INITIAL_QUEUE 64

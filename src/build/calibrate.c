@@ -19,7 +19,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "build/build.h"
+#include "build/buildsteps.h"
 #include "forest/search.h"
 
 /*

@@ -24,7 +24,8 @@
 
 #include "storage/bufmgr.h"
 
-#include "build/build.h"
+#include "build/buildpages.h"
+#include "build/buildsteps.h"
 
 /* The offset, in units of M: not much for a query, but for an item. */
 #define OUTSIZED_OFFSET 1.0e-3f

@@ -20,8 +20,9 @@
  *	trees		From each root every node, directory, leaf and chained page is
  *				reached exactly once.  A directory names its parent, and links
  *				have the versions of their pages.  A leaf has the centroid that
- *				its directory says, or that whose code it has.  Each of its entries is, to the last bit,
- *				what its item gives when it is encoded anew (checktree.c).
+ *				its directory says, or that whose code it has.  Each of its
+ *				entries is, to the last bit, what its item gives when it is
+ *				encoded anew (checktree.c).
  *				Every live item is in every tree exactly once.
  *	leaks		Every page of the beginning was reached.
  *	rows		No heap TID is there twice.  With heapallindexed: every visible
@@ -48,8 +49,8 @@
  *	 again before it is reported.
  *
  * A crash, or an insert that ended by an error, may leave parts of a long value
- * without their first one, and pages of an unused centre or former geometry.  They do no harm, and
- * their number is only told at DEBUG1.
+ * without their first one, and pages of an unused centre or former geometry.
+ * They do no harm, and their number is only told at DEBUG1.
  *
  * Memory: 24 bytes for each page, and up to three bits for each line pointer of
  * the item pages, are the only things that grow with the index: together less

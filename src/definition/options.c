@@ -3,7 +3,7 @@
  * options.c
  *	  Options of an index (WITH (...)) and settings of a session (annoy.*).
  *
- * Names, ranges and defaults are the genuine library's wherever it has the
+ * Names, ranges and defaults are the original library's wherever it has the
  * parameter.  In it, -1 stands for "automatic" and 0 is an error; server
  * options know only a minimum and a maximum, so 0 is refused separately.
  *
@@ -14,6 +14,7 @@
 #include <limits.h>
 
 #include "access/reloptions.h"
+#include "access/xact.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -101,7 +102,7 @@ check_positive_or_automatic(int *newval, void **extra, GucSource source)
 	return true;
 }
 
-/* The genuine library clamps its verbosity instead of refusing values. */
+/* The original library clamps its verbosity instead of refusing values. */
 static bool
 clamp_verbose(int *newval, void **extra, GucSource source)
 {
@@ -213,6 +214,15 @@ get_seed(const AnnoyOptions *options)
 	return seed != 0 ? seed : ANNOY_DEFAULT_SEED;
 }
 
+/* The options that were parsed last because they are being set, and when. */
+static struct
+{
+	TimestampTz statement;
+	CommandId	command;
+	int			n_trees;
+	uint64		seed;
+}			parsed;
+
 /* amoptions: parses reloptions, and when they are being set checks them. */
 bytea *
 annoyoptions(Datum reloptions, bool validate)
@@ -250,9 +260,31 @@ annoyoptions(Datum reloptions, bool validate)
 		check_not_zero("search_k", options->search_k, INT_MAX);
 	}
 	if (validate)
-		AnnoyNoteOptions(get_tree_count(options), get_seed(options));
+	{
+		parsed.statement = GetCurrentStatementStartTimestamp();
+		parsed.command = GetCurrentCommandId(false);
+		parsed.n_trees = get_tree_count(options);
+		parsed.seed = get_seed(options);
+	}
 
 	return (bytea *) options;
+}
+
+bool
+AnnoyGetParsedOptions(int *n_trees, uint64 *seed)
+{
+	if (parsed.statement != GetCurrentStatementStartTimestamp() ||
+		parsed.command != GetCurrentCommandId(false))
+		return false;
+	*n_trees = parsed.n_trees;
+	*seed = parsed.seed;
+	return true;
+}
+
+void
+AnnoyForgetParsedOptions(void)
+{
+	parsed.statement = 0;
 }
 
 int

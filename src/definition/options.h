@@ -15,7 +15,7 @@
 /* Stands for "choose for me" in n_trees, search_k and max_scan_items. */
 #define ANNOY_AUTOMATIC (-1)
 
-/* The genuine library's own values. */
+/* The original library's own values. */
 #define ANNOY_DEFAULT_NEIGHBORS 5
 #define ANNOY_DEFAULT_SEED UINT64CONST(1234567890987654321)
 
@@ -65,9 +65,16 @@ extern int	AnnoyGetSearchK(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetNeighbors(Relation index);
 
 /*
- * The seed, never 0: that stands for the default, as in the genuine library.
+ * The seed, never 0: that stands for the default, as in the original library.
  * With "warn" a seed that was set to 0 is reported as a WARNING.
  */
 extern uint64 AnnoyGetSeed(Relation index, bool warn);
+
+/*
+ * The n_trees and seed of options that the present command has parsed, because
+ * it sets them; false if there are none, or after they were forgotten.
+ */
+extern bool AnnoyGetParsedOptions(int *n_trees, uint64 *seed);
+extern void AnnoyForgetParsedOptions(void);
 
 #endif							/* ANNOY_OPTIONS_H */

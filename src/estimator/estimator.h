@@ -11,13 +11,13 @@
 #include "arith/sketch.h"
 
 /*
- * A distance of the ordering operator in the genuine library's unit: angular
+ * A distance of the ordering operator in the original library's unit: angular
  * sqrt(2 (1 - cos)), where a vector without direction counts as orthogonal to
  * all; dot the product itself; the others as they are.
  */
 extern double AnnoyConvertDistance(AnnoyMetric metric, double distance);
 
-/* The genuine library's name of a metric; jaccard, which it does not have. */
+/* The original library's name of a metric; jaccard, which it does not have. */
 extern const char *AnnoyGetMetricName(AnnoyMetric metric);
 
 #endif							/* ANNOY_ESTIMATOR_H */

@@ -3,6 +3,9 @@
  * annoyfile.h
  *	  Files and blobs of the library Annoy: layouts, reading, writing.
  *
+ * annoyfile.c reads, annoyfilewrite.c writes; annoyfilenodes.h and annoyfileblob.h
+ * are for these two.
+ *
  * Like the arithmetic, this knows no PostgreSQL and allocates nothing; it is
  * tested alone (test/unit).  Input is not trusted: no offset, count or length
  * of it is used before it is checked.
@@ -154,30 +157,6 @@ extern bool AnnoyOpenFile(AnnoyFile *file, const AnnoyFileSource *source,
 extern bool AnnoyReadFileItem(AnnoyFile *file, int64_t id, float *vector,
 							  bool *present, AnnoyFileError *error);
 
-/* annoyfileblob.c: length of the headers */
-#define ANNOY_PORTABLE_HEADER 28
-#define ANNOY_CANONICAL_HEADER_1 56
-#define ANNOY_CANONICAL_HEADER_2 64
-
-/* annoyfileblob.c, for AnnoyOpenFile: a format by its first bytes. */
-#define ANNOY_FILE_MAGIC_SIZE 8
-extern AnnoyFileFormat AnnoyRecogniseFile(const char *magic);
-extern bool AnnoyOpenPortable(AnnoyFile *file, AnnoyFileMetric metric,
-							  int dimensions, AnnoyFileError *error);
-extern bool AnnoyOpenCanonical(AnnoyFile *file, AnnoyFileMetric metric,
-							   int dimensions, AnnoyFileError *error);
-
-/* Floats of blobs are little-endian wherever they are made. */
-extern void AnnoyDecodeLittleFloats(const char *bytes, int count, float *out);
-extern void AnnoyEncodeLittleFloats(const float *in, int count, char *bytes);
-
-/* annoyfile.c, for annoyfileblob.c */
-extern const char *AnnoyFileBytes(AnnoyFile *file, uint64_t offset,
-								  size_t size, AnnoyFileError *error);
-extern bool AnnoyCheckFileNodes(AnnoyFile *file, bool built,
-								AnnoyFileError *error);
-extern bool AnnoyIsLateDot(AnnoyFile *file, bool *late, AnnoyFileError *error);
-
 /* ---------------------------------------------------------------------
  * Writing
  * ---------------------------------------------------------------------
@@ -258,7 +237,13 @@ extern bool AnnoyFinishFile(AnnoyFileWriter *writer, const int32_t *roots,
 							AnnoyFileError *error);
 
 /* Bytes of the finished file. */
-extern uint64_t AnnoyFileSize(const AnnoyFileWriter *writer);
+static inline uint64_t
+AnnoyFileSize(const AnnoyFileWriter *writer)
+{
+	return writer->start + AnnoyFileRowSize(writer->format, &writer->layout) *
+		(uint64_t) (writer->format == ANNOY_FILE_CANONICAL ?
+					writer->n_items : writer->n_nodes);
+}
 
 /* Where the node of an item or of a tree is. */
 static inline uint64_t
@@ -266,11 +251,6 @@ AnnoyFileNodeOffset(uint64_t start, const AnnoyFileLayout *layout, int64_t node)
 {
 	return start + (uint64_t) node * layout->node_size;
 }
-
-/* annoyfileblob.c: header and, for portable blobs, roots. */
-extern uint64_t AnnoyFileStart(const AnnoyFileWriter *writer);
-extern bool AnnoyWriteFileHeader(AnnoyFileWriter *writer, const int32_t *roots,
-								 AnnoyFileError *error);
 
 /* Bit i of a Hamming vector, from a node's words. */
 static inline bool

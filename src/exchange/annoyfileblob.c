@@ -11,7 +11,8 @@
  */
 #include <string.h>
 
-#include "exchange/annoyfile.h"
+#include "exchange/annoyfileblob.h"
+#include "exchange/annoyfilenodes.h"
 
 static const char portable_magic[ANNOY_FILE_MAGIC_SIZE] = {'A', 'N', 'N', 'O', 'Y', 'S', 'P', '1'};
 static const char canonical_magic_1[ANNOY_FILE_MAGIC_SIZE] = {'A', 'N', 'N', 'O', 'Y', 'C', 'N', '1'};
@@ -341,7 +342,6 @@ AnnoyOpenCanonical(AnnoyFile *file, AnnoyFileMetric metric, int dimensions,
  * ---------------------------------------------------------------------
  */
 
-/* Where the nodes or rows of a file begin. */
 uint64_t
 AnnoyFileStart(const AnnoyFileWriter *writer)
 {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "arith/kernel.h"
-#include "exchange/annoyfile.h"
+#include "exchange/annoyfileblob.h"
 
 /* Beside what the layout says: fields of single metrics. */
 #define ANGULAR_NORM_OFFSET 4
@@ -37,14 +37,6 @@ static uint64_t
 row_size(const AnnoyFileWriter *writer)
 {
 	return AnnoyFileRowSize(writer->format, &writer->layout);
-}
-
-uint64_t
-AnnoyFileSize(const AnnoyFileWriter *writer)
-{
-	return writer->start + row_size(writer) *
-		(uint64_t) (writer->format == ANNOY_FILE_CANONICAL ?
-					writer->n_items : writer->n_nodes);
 }
 
 static bool

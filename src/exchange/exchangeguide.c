@@ -4,7 +4,7 @@
  *	  Reads the trees of an index along which those of an Annoy file grow.
  *
  * Nodes never move and hyperplanes never change; a directory that was split
- * meanwhile has the rest of its leaves to its right (see README, "Locks").  One
+ * meanwhile has the rest of its leaves to its right (src/README, "Locks").  One
  * page is locked at a time.
  *
  *-------------------------------------------------------------------------

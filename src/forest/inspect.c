@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "forest/searchstate.h"
+#include "page/buffer.h"
 
 /*
  * So many leaves are taken from the queue, and their pages asked for, before

@@ -5,7 +5,7 @@
  *	  distances only where the bounds ask for them, rows in order.
  *
  * inspect.c turns leaves into candidates; here they are ranked and given out.
- * exhaustive.c does without leaves.
+ * exhaustive.c does without leaves.  searchitems.c reads items.
  * searchstate.h says where an entry can be meanwhile.
  *
  * The next row is the top of "ranked" once no lower bound of "unranked" (or
@@ -26,7 +26,6 @@
 
 #include "arith/random.h"
 #include "forest/searchstate.h"
-#include "page/tail.h"
 
 /*
  * A search resumes, though rows are left, once it has given out more rows
@@ -292,28 +291,6 @@ bound(AnnoySearch *search, float lower)
 								lower);
 }
 
-bool
-AnnoyMeasureItem(AnnoySearch *search, ItemPointerData address, RankedItem *item)
-{
-	struct varlena *value = AnnoyReadItem(&search->items, &address,
-										  &item->heap_tid);
-
-	if (value == NULL)
-		return false;
-	if (search->element->dimensions(value) != search->forest->meta.dimensions)
-		AnnoyReportCorruption(search->index,
-							  ItemPointerGetBlockNumberNoCheck(&address),
-							  "item of another number of dimensions");
-	item->distance = DatumGetFloat8(FunctionCall2Coll(&search->distance,
-													  search->collation,
-													  PointerGetDatum(value),
-													  PointerGetDatum(search->value)));
-	AnnoyReleaseItem(&search->items);
-	item->address = address;
-	search->statistics.exact_distances++;
-	return true;
-}
-
 /* Ranks a candidate by its exact distance. */
 static void
 rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
@@ -367,11 +344,11 @@ take_batch(AnnoySearch *search, double ceiling, AnnoyCandidate *batch)
 }
 
 /*
- * Ranks candidates until none of them may be next.  (A batch that is not full is no sign of that: bounds may fall by what
- * a query learns from the items that it ranks, AnnoyObserveDistance.)  Of a
- * batch the last ones may turn out not to have been needed yet; that costs less
- * than waiting for each.  Meanwhile the next batch is asked for: first its
- * pages, later the places on them.
+ * Ranks candidates until none of them may be next.  (A batch that is not full is
+ * no sign of that: bounds may fall by what a query learns from the items that it
+ * ranks, AnnoyObserveDistance.)  Of a batch the last ones may turn out not to have
+ * been needed yet; that costs less than waiting for each.  Meanwhile the next batch
+ * is asked for: first its pages, later the places on them.
  */
 static void
 rank_items(AnnoySearch *search, double ceiling)
@@ -482,51 +459,6 @@ next_number(AnnoySearch *search, double ceiling, RankedItem *item)
 		search->rows++;
 		return true;
 	}
-}
-
-/* Loads the rows of the next tail page with or without ANNOY_TAIL_NULL. */
-static void
-load_tail_page(AnnoySearch *search, bool want_null)
-{
-	Buffer		buffer = AnnoyReadPage(search->index, search->next_block,
-									   ANNOY_PAGE_TAIL, BUFFER_LOCK_SHARE);
-	Page		page = BufferGetPage(buffer);
-	AnnoyTailEntry *entries = AnnoyPageGetTailEntries(page);
-	int			count = AnnoyCheckTail(search->index, buffer);
-
-	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
-	search->page_count = 0;
-	search->page_next = 0;
-	for (int i = 0; i < count; i++)
-	{
-		if (((entries[i].flags & ANNOY_TAIL_NULL) != 0) != want_null)
-			continue;
-		search->page_tids[search->page_count] = entries[i].heap_tid;
-		ItemPointerSetInvalid(&search->page_addresses[search->page_count]);
-		search->page_count++;
-	}
-	search->next_block = AnnoyPageGetOpaque(page)->rightlink;
-	search->tail_pages++;
-	UnlockReleaseBuffer(buffer);
-	AnnoyCheckSteps(search->index, search->next_block, search->tail_pages / 2);
-}
-
-/* Blocks may be added while we look. */
-bool
-AnnoyLoadItemPage(AnnoySearch *search)
-{
-	if (search->next_block >= search->block_count)
-		search->block_count = RelationGetNumberOfBlocks(search->index);
-	if (search->next_block >= search->block_count)
-		return false;
-	search->page_count = AnnoyListItems(search->index, search->next_block,
-										search->limits.snapshot,
-										search->page_tids,
-										search->page_addresses);
-	search->page_next = 0;
-	search->next_block++;
-	search->items.pages_read++;
-	return true;
 }
 
 static void
@@ -649,7 +581,7 @@ next_of_phase(AnnoySearch *search, double ceiling, AnnoySearchResult *result)
 				   BlockNumberIsValid(search->next_block))
 			{
 				CHECK_FOR_INTERRUPTS();
-				load_tail_page(search, search->phase == PHASE_TAIL_NULL);
+				AnnoyLoadTailPage(search, search->phase == PHASE_TAIL_NULL);
 			}
 			set_result(result, &item,
 					   search->phase == PHASE_TAIL_NULL || search->value == NULL ?

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * searchstate.h
- *	  What search.c, inspect.c and exhaustive.c share: the state of a search.
+ *	  What the files of a search share: its state.
  *
  * Entries of the leaves that were read are in one of these places:
  *
@@ -33,7 +33,7 @@
 
 /*
  * Candidates kept before the threshold falls for the first time.  Twice what
- * a query of k = 10 ranks exactly on the harder data sets (README, "Search").
+ * a query of k = 10 ranks exactly on the harder data sets.
  */
 #define INITIAL_KEEP 2048
 
@@ -131,17 +131,20 @@ extern void AnnoyInspect(AnnoySearch *search);
 extern void AnnoyFetchAside(AnnoySearch *search);
 
 /*
- * search.c: reads an item and computes its distance, which may be NaN; false if
- * it is dead.
+ * searchitems.c: reads an item and computes its distance, which may be NaN; false
+ * if it is dead.
  */
 extern bool AnnoyMeasureItem(AnnoySearch *search, ItemPointerData address,
 							 RankedItem *item);
 
 /*
- * search.c: loads the items of the next page in block order; false after the
+ * searchitems.c: loads the items of the next page in block order; false after the
  * last.
  */
 extern bool AnnoyLoadItemPage(AnnoySearch *search);
+
+/* searchitems.c: the rows of the next tail page with or without ANNOY_TAIL_NULL. */
+extern void AnnoyLoadTailPage(AnnoySearch *search, bool want_null);
 
 /* exhaustive.c: ranks all items; then the next in order; forgets them. */
 extern void AnnoySortItems(AnnoySearch *search);

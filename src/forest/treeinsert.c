@@ -11,7 +11,7 @@
  * are written by one record.  A full directory is split in the same manner
  * before, or given a form with more room (directorysplit.c).
  *
- * See README, "Locks", for the order of locks and why it is safe.
+ * See src/README, "Locks", for the order of locks and why it is safe.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,6 @@
 
 #include "access/generic_xlog.h"
 #include "miscadmin.h"
-#include "storage/freespace.h"
 #include "utils/memutils.h"
 
 #include "forest/treesplit.h"
@@ -92,50 +91,6 @@ add_entry(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 	}
 	UnlockReleaseBuffer(buffer);
 	return result;
-}
-
-/* Locks a page of the kind if it is still the same as a copy; else nothing. */
-Buffer
-AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
-			   AnnoyPageKind kind, const PGAlignedBlock *before)
-{
-	Buffer		buffer = AnnoyReadPage(inserter->index, block, kind,
-									   BUFFER_LOCK_EXCLUSIVE);
-	Page		page = BufferGetPage(buffer);
-
-	/* all but the LSN and hint bits, which are at the head of the page */
-	if (((PageHeader) page)->pd_lower == ((const PageHeaderData *) before)->pd_lower &&
-		memcmp(PageGetContents(page),
-			   before->data + MAXALIGN(SizeOfPageHeaderData),
-			   BLCKSZ - MAXALIGN(SizeOfPageHeaderData)) == 0)
-		return buffer;
-	UnlockReleaseBuffer(buffer);
-	return InvalidBuffer;
-}
-
-/*
- * A page that was added but not used in the end: item pages take it.  It must
- * not be kept for a later split: VACUUM relies on leaf pages being behind the
- * pages they were split from.
- */
-void
-AnnoyGiveBackPage(Relation index, Buffer buffer)
-{
-	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
-							BLCKSZ - MAXALIGN(SizeOfPageHeaderData) -
-							sizeof(AnnoyPageOpaqueData));
-	UnlockReleaseBuffer(buffer);
-}
-
-void
-AnnoyCopyPage(AnnoyTreeInserter *inserter, BlockNumber block, AnnoyPageKind kind,
-		  PGAlignedBlock *copy)
-{
-	Buffer		buffer = AnnoyReadPage(inserter->index, block, kind,
-									   BUFFER_LOCK_SHARE);
-
-	memcpy(copy->data, BufferGetPage(buffer), BLCKSZ);
-	UnlockReleaseBuffer(buffer);
 }
 
 void

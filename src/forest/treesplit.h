@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * treesplit.h
- *	  What treeinsert.c, leafsplit.c and directorysplit.c share.
+ *	  What treeinsert.c and the files that split pages share.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,29 +22,30 @@ struct AnnoyTreeInserter
 	MemoryContext split_context;	/* reset after each split */
 };
 
-/* A consistent copy of a page. */
+/* treesplit.c: a consistent copy of a page. */
 extern void AnnoyCopyPage(AnnoyTreeInserter *inserter, BlockNumber block,
-					  AnnoyPageKind kind, PGAlignedBlock *copy);
+						  AnnoyPageKind kind, PGAlignedBlock *copy);
 
 /* Locks a page if it is still the same as a copy; else InvalidBuffer. */
 extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
-							 AnnoyPageKind kind, const PGAlignedBlock *before);
+								 AnnoyPageKind kind, const PGAlignedBlock *before);
 
 /* Unlocks a page that was added but not used in the end. */
 extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 
 /*
- * Makes room where a leaf is full: cleans, chains or splits it, or makes room
- * in its directory first.  The caller looks for the item's leaf again in any case.
+ * leafsplit.c: makes room where a leaf is full: cleans, chains or splits it, or
+ * makes room in its directory first.  The caller looks for the item's leaf again
+ * in any case.
  */
 extern void AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree,
-					  const AnnoyLeafCandidate *leaf);
+						  const AnnoyLeafCandidate *leaf);
 
 /*
- * Makes room in a full directory, if it still is.  One that takes more entries
- * in another form gets that.  Else the left half stays, the right half goes to
- * a new page, and a new node above both replaces the link.  If something has
- * changed meanwhile nothing happens, and the caller tries again.
+ * directorysplit.c: makes room in a full directory, if it still is.  One that
+ * takes more entries in another form gets that.  Else the left half stays, the
+ * right half goes to a new page, and a new node above both replaces the link.  If
+ * something has changed meanwhile nothing happens, and the caller tries again.
  */
 extern void AnnoyMakeDirectoryRoom(AnnoyTreeInserter *inserter, int tree,
 								   BlockNumber block);

@@ -27,6 +27,7 @@
 #include "utils/spccache.h"
 
 #include "annoycompat.h"
+#include "page/buffer.h"
 #include "page/page.h"
 
 /*

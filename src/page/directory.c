@@ -9,7 +9,7 @@
  * a directory keeps a code of each, a bit a dimension (RaBitQ: Gao & Long,
  * SIGMOD 2024), relative to the mean of its centroids, which are near each
  * other.  The more dimensions, the better a code is, and the more room it
- * saves: src/README has the figures.
+ * saves: README has the figures.
  *
  * A leaf has its centroid itself, too, so nothing is lost.
  *

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "annoycompat.h"
+#include "page/buffer.h"
 #include "page/item.h"
 
 /* No value is longer: 16,000 floats, or 64,000 bits, with their headers. */

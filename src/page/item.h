@@ -61,8 +61,8 @@ extern void AnnoyBeginItems(AnnoyItemReader *reader, Relation index);
 
 /*
  * The value of an item: in place, with the page share-locked until
- * AnnoyReleaseItem, or assembled in the reader's memory.  Returns NULL, nothing locked, if the slot no
- * longer holds a live item.  Errors out on damage.
+ * AnnoyReleaseItem, or assembled in the reader's memory.  Returns NULL, nothing
+ * locked, if the slot no longer holds a live item.  Errors out on damage.
  */
 extern struct varlena *AnnoyReadItem(AnnoyItemReader *reader,
 									 ItemPointer address,

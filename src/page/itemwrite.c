@@ -13,6 +13,7 @@
 #include "storage/freespace.h"
 
 #include "annoycompat.h"
+#include "page/buffer.h"
 #include "page/item.h"
 
 /*

@@ -10,13 +10,11 @@
 #include "miscadmin.h"
 
 #include "annoycompat.h"
+#include "page/buffer.h"
 #include "page/page.h"
 
 /* A process of a build pins this part of shared buffers in advance, at most. */
 #define EXTEND_BUFFERS_PART 64
-
-/* AnnoyCheckSteps looks at the relation's length after so many steps. */
-#define STEPS_BETWEEN_CHECKS 1024
 
 static const char *const page_kind_names[] = {
 	"", "meta", "centre", "roots", "item", "inner", "directory", "leaf", "tail"
@@ -61,16 +59,6 @@ AnnoyInitPage(Page page, AnnoyPageKind kind, int tree)
 		AnnoyPageGetDirectoryHeader(page)->parent.block = InvalidBlockNumber;
 }
 
-void
-AnnoyReportCorruption(Relation index, BlockNumber block, const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" is damaged at block %u: %s",
-					RelationGetRelationName(index), block, what),
-			 errhint("Please REINDEX it.")));
-}
-
 int
 AnnoyGetPageKind(Relation index, Buffer buffer)
 {
@@ -109,15 +97,6 @@ AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind)
 							  psprintf("expected a page of kind %s, found %s",
 									   page_kind_names[kind],
 									   page_kind_names[found]));
-}
-
-void
-AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps)
-{
-	/* asking for the length is not free either */
-	if (steps % STEPS_BETWEEN_CHECKS == 0 && steps > 0 &&
-		steps > RelationGetNumberOfBlocks(index))
-		AnnoyReportCorruption(index, block, "links form a cycle");
 }
 
 Buffer

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * page.h
- *	  Kinds and layout of the index's pages.  See README, "Pages".
+ *	  Kinds and layout of the index's pages.  See README.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +18,7 @@
 
 #include "annoycompat.h"
 #include "arith/kernel.h"
+#include "page/damage.h"
 
 #define ANNOY_MAGIC 0x594E4E41	/* "ANNY" in little-endian order */
 #define ANNOY_FORMAT_VERSION 1
@@ -367,33 +368,10 @@ extern void AnnoyInitPage(Page page, AnnoyPageKind kind, int tree);
 extern void AnnoyCheckPage(Relation index, Buffer buffer, AnnoyPageKind kind);
 
 /*
- * Pins a block that was named by a page of the index.  Errors out if there is
- * no such block: ReadBuffer would take an invalid one for a wish to extend the
- * relation.
- */
-extern Buffer AnnoyReadBuffer(Relation index, BlockNumber block);
-
-/*
- * Asks for a block that will be read soon.  Returns where its page probably is
- * if it is in shared buffers, else NULL.  Nothing is pinned: the page may only
- * serve to ask the processor for parts of it.
- */
-extern Page AnnoyAnticipatePage(Relation index, BlockNumber block);
-
-/* The same place, without asking for anything. */
-extern Page AnnoyGuessPage(Relation index, BlockNumber block);
-
-/*
  * The kind of a locked page, or 0 if it is all zeroes; errors out if it is not
  * a page of this access method.
  */
 extern int	AnnoyGetPageKind(Relation index, Buffer buffer);
-
-/*
- * For loops that follow links: errors out when more pages were visited than
- * the relation has, which only a cycle of damaged links can bring about.
- */
-extern void AnnoyCheckSteps(Relation index, BlockNumber block, uint64 steps);
 
 /* Reads, locks and checks a page of the kind. */
 extern Buffer AnnoyReadPage(Relation index, BlockNumber block,
@@ -431,11 +409,6 @@ extern Buffer AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind,
  * zeroes: for a page whose first contents come by a WAL record.
  */
 extern Buffer AnnoyExtendLocked(Relation index);
-
-/* Reports damage: ERRCODE_INDEX_CORRUPTED with index and block. */
-pg_noreturn extern void AnnoyReportCorruption(Relation index,
-											  BlockNumber block,
-											  const char *what);
 
 /* A heap TID, or an address, as a number that sorts like it. */
 static inline int64

@@ -1,0 +1,179 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildforest.c
+ *	  Building a forest: the steps of all processes, one after the other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xloginsert.h"
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "annoy.h"
+#include "build/buildassign.h"
+#include "build/buildpages.h"
+#include "build/buildsteps.h"
+#include "definition/options.h"
+
+/* Which of the processes that take part this one is. */
+static void
+take_turns(AnnoyBuild *build)
+{
+	for (int i = 0; i < build->shared->process_count; i++)
+		if (build->shared->parts[i].joined)
+		{
+			if (i == build->process)
+				build->turn = build->joined_count;
+			build->joined_count++;
+		}
+}
+
+/* Tells steps at annoy.verbosity >= 1. */
+static void
+report_step(AnnoyBuild *build, const char *what, double count)
+{
+	if (build->process == 0)
+		ereport(annoy_verbosity >= 1 ? INFO : DEBUG1,
+				(errmsg_internal("annoy index \"%s\": %s %.0f",
+								 RelationGetRelationName(build->index), what,
+								 count)));
+}
+
+/* Writes the metapage's values; block 0 exists. */
+static void
+write_meta(Relation index, const AnnoyMetaPageData *meta)
+{
+	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
+									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+
+	AnnoyFillMetaPage(BufferGetPage(buffer), meta);
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+	AnnoyForgetForest(index);
+}
+
+static void
+build_tree(AnnoyBuild *build, int tree)
+{
+	AnnoyCells	cells;
+	AnnoyBatchReader *reader;
+	MemoryContext context = AllocSetContextCreate(build->context,
+												  "annoy tree",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	build->inner_block = InvalidBlockNumber;
+	AnnoyNextPhase(build, ANNOY_PHASE_SPLIT);
+	AnnoySplitCells(build, tree, &cells);
+	AnnoyNextPhase(build, ANNOY_PHASE_ASSIGN);
+	reader = AnnoyBeginBatches(build, tree, &cells);
+	AnnoyNextPhase(build, ANNOY_PHASE_WRITE);
+	AnnoyWriteLeaves(build, tree, &cells, reader);
+	AnnoySynchronise(build);
+
+	/* a directory that was split may have become another root */
+	build->forest->roots[tree] = build->shared->root;
+	AnnoyEndBatches(reader);
+	AnnoyDeleteItemFiles(build);
+	if (build->process == 0)
+		ereport(annoy_verbosity >= 2 ? INFO : DEBUG1,
+				(errmsg_internal("annoy index \"%s\": tree %d has %u cells in %d directories",
+								 RelationGetRelationName(build->index), tree,
+								 cells.cell_count, cells.directory_count)));
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* The leader's part at the end of the trees: what makes them an index. */
+static void
+write_description(AnnoyBuild *build)
+{
+	AnnoyForest *forest = build->forest;
+
+	if (build->items == 0)
+		for (int tree = 0; tree < build->n_trees; tree++)
+			AnnoyWriteEmptyTree(build->index, MAIN_FORKNUM, tree,
+								forest->meta.sketch_dimensions,
+								&forest->roots[tree]);
+	else if (forest->meta.metric == ANNOY_METRIC_INNER_PRODUCT &&
+			 forest->sketcher.max_norm > 0)
+	{
+		forest->meta.flags |= ANNOY_META_OUTSIZED;
+		for (int tree = 0; tree < build->n_trees; tree++)
+			AnnoyAddOutsizedSubtree(build, tree);
+	}
+	report_step(build, "trees written:", build->n_trees);
+	forest->meta.roots = AnnoyWriteRoots(build->index, MAIN_FORKNUM,
+										 forest->roots, build->n_trees);
+	write_meta(build->index, &forest->meta);
+}
+
+/* Logs what no process has logged yet. */
+static void
+log_description(AnnoyBuild *build)
+{
+	AnnoyMetaPageData *meta = &build->forest->meta;
+
+	if (!build->logged)
+		return;
+	if (build->items == 0)
+	{
+		log_newpage_range(build->index, MAIN_FORKNUM, 0,
+						  RelationGetNumberOfBlocks(build->index), true);
+		return;
+	}
+	AnnoyLogPageList(build, ANNOY_META_BLOCK);
+	AnnoyLogPageList(build, meta->tail);
+	AnnoyLogPageList(build, meta->centre);
+	AnnoyLogPageList(build, meta->roots);
+}
+
+/*
+ * What is left when all processes have searched for their members: the budget,
+ * and the leader's own pages in WAL.
+ */
+static void
+finish_index(AnnoyBuild *build)
+{
+	if (build->items > 0)
+	{
+		build->forest->meta.search_k = AnnoyCalibrate(build);
+		write_meta(build->index, &build->forest->meta);
+		report_step(build, "search_k for a recall@10 of 0.95:",
+					build->forest->meta.search_k);
+	}
+	log_description(build);
+}
+
+void
+AnnoyBuildForest(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
+				 struct TableScanDescData *scan)
+{
+	AnnoySetProgress(build, PROGRESS_CREATEIDX_SUBPHASE, ANNOY_PHASE_LOAD);
+	AnnoyLoadRows(build, work_mem, index_info, scan);
+	AnnoySynchronise(build);
+	report_step(build, "rows loaded:",
+				build->shared->items + build->shared->tail_items);
+	take_turns(build);
+	AnnoyFixSpace(build, work_mem);
+	if (build->items > 0)
+		for (int tree = 0; tree < build->n_trees; tree++)
+			build_tree(build, tree);
+	if (build->process == 0)
+		write_description(build);
+	if (build->items > 0)
+	{
+		AnnoyNextPhase(build, ANNOY_PHASE_CALIBRATE);
+		AnnoyLogOpenPages(build);
+		AnnoyEndPages(build);
+		AnnoyLocateMembers(build);
+		AnnoySynchronise(build);
+	}
+	if (build->process == 0)
+		finish_index(build);
+}

@@ -368,7 +368,7 @@ static void
 begin_again(Collector *collector)
 {
 	PlanState  *node = collector->node;
-	Instrumentation *instrument = node->instrument;
+	NodeInstrumentation *instrument = node->instrument;
 
 	remember_given(collector);
 	node->instrument = NULL;	/* it is the same execution, and running */

@@ -203,7 +203,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
  * the next has an attribute.
  *
  * The planner's hook has one more argument, a plan's result relations are a set,
- * and a buffer's state is longer.
+ * and a buffer's state is longer.  What a node measures is a type of its own.
  *
  * The server keeps what the handler of an access method returns; before, it
  * frees it.
@@ -221,6 +221,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 	parse, query_string, cursor_options, bound_params, explain_state
 #else
 #define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__)
+#define NodeInstrumentation Instrumentation
 #define ANNOY_BUFFER_STATE(header) pg_atomic_read_u32(&(header)->state)
 #define ANNOY_COPIES_ROUTINE true
 #define ANNOY_RESULT_RELATIONS(plan) \

@@ -22,6 +22,10 @@
  * aggregates: they look at all rows, or at rows that no LIMIT counts), the scan
  * is wanted whole.
  *
+ * Row locks drop rows, too, but must not be taken before a row is wanted.  So
+ * the point of collection is below them, and a row that was handed on but that
+ * the LIMIT has not counted does not make nearer ones late.
+ *
  * The node at the point of collection gets another ExecProcNode, as
  * ExecSetExecProcNode() in execProcnode.c allows; plans stay as they are.
  *
@@ -51,12 +55,16 @@ typedef struct CollectedRow
 {
 	double		distance;		/* NaN: no number; after it NULL */
 	bool		null_distance;
-	union
-	{
-		ItemPointerData tid;	/* if the scan's own rows are collected */
-		MinimalTuple tuple;		/* otherwise */
-	}			row;
+	ItemPointerData tid;		/* of the scan's row */
+	MinimalTuple tuple;			/* NULL if the scan's own rows are collected */
 } CollectedRow;
+
+/* A row as far as the last one that was handed on before a scan began again. */
+typedef struct GivenRow
+{
+	ItemPointerData tid;
+	bool		skipped;		/* the scan has come to it again */
+} GivenRow;
 
 /* How far one execution of the node has come. */
 typedef enum CollectorState
@@ -74,6 +82,7 @@ typedef struct Collector
 	LimitState *limit;
 	PlanState **path;			/* from below the node down to the scan */
 	int			path_length;
+	bool		locks;			/* row locks may drop what is handed on */
 	TupleTableSlot *slot;		/* for rows of a node that is no scan */
 
 	/* of the present execution */
@@ -89,6 +98,10 @@ typedef struct Collector
 	bool		in_order;		/* from there on */
 	bool		handed_on;		/* there is a last row: */
 	CollectedRow last;
+	bool		waits;			/* for the LIMIT to count the row before */
+	int64		position;		/* of the LIMIT then */
+	GivenRow   *given;			/* if it began again, or NULL */
+	int64		given_count;
 } Collector;
 
 typedef struct CollectorEntry
@@ -177,6 +190,10 @@ start_execution(Collector *collector)
 	collector->next = 0;
 	collector->in_order = true;
 	collector->handed_on = false;
+	collector->waits = false;
+	if (collector->given)
+		pfree(collector->given);
+	collector->given = NULL;
 	collector->exhaustive = false;
 	collector->wanted = 0;
 	if (!limit->noCount && limit->count > 0 &&
@@ -200,26 +217,35 @@ next_own_row(Collector *collector)
 	Collector  *outer = running;
 	PlanState  *node = collector->node;
 	ProjectionInfo *projection = node->ps_ProjInfo;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot = NULL;
 
 	running = collector;
 	if (collector->state == COLLECTOR_COLLECTS && collects_scan(collector))
 		node->ps_ProjInfo = NULL;
-	slot = collector->next_row(node);
-	node->ps_ProjInfo = projection;
-	running = outer;
+	/* who catches an error goes on with the scan outside of this one */
+	PG_TRY();
+	{
+		slot = collector->next_row(node);
+	}
+	PG_FINALLY();
+	{
+		node->ps_ProjInfo = projection;
+		running = outer;
+	}
+	PG_END_TRY();
 	if (collector->scan->iss_ScanDesc)
 		collector->generation =
 			AnnoyGetScanGeneration(collector->scan->iss_ScanDesc);
 	return slot;
 }
 
-/* The distance of the row that the scan gave out last. */
+/* The distance and the TID of the row that the scan gave out last. */
 static void
-set_distance(const Collector *collector, CollectedRow *row)
+set_scan_row(const Collector *collector, CollectedRow *row)
 {
 	IndexScanDesc desc = collector->scan->iss_ScanDesc;
 
+	row->tid = collector->scan->ss.ss_ScanTupleSlot->tts_tid;
 	row->null_distance = desc->xs_orderbynulls[0];
 	row->distance = row->null_distance ? 0.0 :
 		DatumGetFloat8(desc->xs_orderbyvals[0]);
@@ -233,11 +259,9 @@ add_row(Collector *collector, TupleTableSlot *slot, bool sorted)
 	CollectedRow row;
 	int64		place = collector->count;
 
-	set_distance(collector, &row);
-	if (collects_scan(collector))
-		row.row.tid = slot->tts_tid;
-	else
-		row.row.tuple = ExecCopySlotMinimalTuple(slot);
+	set_scan_row(collector, &row);
+	row.tuple = collects_scan(collector) ? NULL :
+		ExecCopySlotMinimalTuple(slot);
 	if (collector->count == collector->allocated)
 	{
 		collector->allocated = Max(collector->allocated * 2, ROWS_INITIAL);
@@ -282,6 +306,60 @@ is_large(const Collector *collector)
 		ALLOCSET_DEFAULT_INITSIZE;
 }
 
+static int
+compare_given(const void *a, const void *b)
+{
+	return ItemPointerCompare(unconstify(ItemPointerData *, &((const GivenRow *) a)->tid),
+							  unconstify(ItemPointerData *, &((const GivenRow *) b)->tid));
+}
+
+/* Remembers which of the rows as far as the last one were handed on. */
+static void
+remember_given(Collector *collector)
+{
+	EState	   *estate = collector->node->state;
+
+	collector->given_count = 0;
+	if (!collector->handed_on)
+		return;
+	collector->given = MemoryContextAllocHuge(estate->es_query_cxt,
+											  sizeof(GivenRow) * collector->next);
+	for (int64 i = 0; i < collector->next; i++)
+		if (compare_rows(&collector->rows[i], &collector->last) == 0)
+		{
+			GivenRow	given = {collector->rows[i].tid, false};
+
+			collector->given[collector->given_count++] = given;
+		}
+	qsort(collector->given, collector->given_count, sizeof(GivenRow),
+		  compare_given);
+}
+
+/* Whether a row as far as the last one was handed on before. */
+static bool
+skip_given(Collector *collector, const ItemPointerData *tid)
+{
+	GivenRow	wanted = {*tid, false};
+	int64		first = 0;
+	int64		end = collector->given_count;
+
+	while (first < end)
+	{
+		int64		middle = first + (end - first) / 2;
+
+		if (compare_given(&collector->given[middle], &wanted) < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	/* of a row of the scan a join may have made several */
+	for (; first < collector->given_count &&
+		 compare_given(&collector->given[first], &wanted) == 0; first++)
+		if (!collector->given[first].skipped)
+			return collector->given[first].skipped = true;
+	return false;
+}
+
 /*
  * Begins again with a scan that ranks all rows and gives them in order, so that
  * nothing has to be remembered.
@@ -289,7 +367,13 @@ is_large(const Collector *collector)
 static void
 begin_again(Collector *collector)
 {
-	ExecReScan(collector->node);
+	PlanState  *node = collector->node;
+	NodeInstrumentation *instrument = node->instrument;
+
+	remember_given(collector);
+	node->instrument = NULL;	/* it is the same execution, and running */
+	ExecReScan(node);
+	node->instrument = instrument;
 	MemoryContextReset(collector->context);
 	collector->rows = NULL;
 	collector->count = 0;
@@ -365,6 +449,17 @@ collect_rows(Collector *collector)
 		collect_nearer(collector, wanted);
 }
 
+/* The scan's row, once more. */
+static void
+fetch_row(ScanState *scan, CollectedRow *row)
+{
+	if (!table_tuple_fetch_row_version(scan->ss_currentRelation, &row->tid,
+									   scan->ps.state->es_snapshot,
+									   scan->ss_ScanTupleSlot))
+		elog(ERROR, "could not fetch a row of table \"%s\" again",
+			 RelationGetRelationName(scan->ss_currentRelation));
+}
+
 /* A row that was collected, as the node gives it out. */
 static TupleTableSlot *
 make_row(Collector *collector, CollectedRow *row)
@@ -374,14 +469,13 @@ make_row(Collector *collector, CollectedRow *row)
 
 	if (!collects_scan(collector))
 	{
-		ExecForceStoreMinimalTuple(row->row.tuple, collector->slot, false);
+		/* here WHERE CURRENT OF looks for it (execCurrent.c) */
+		if (!IsA(collector->node, NestLoopState))
+			fetch_row(scan, row);
+		ExecForceStoreMinimalTuple(row->tuple, collector->slot, false);
 		return collector->slot;
 	}
-	if (!table_tuple_fetch_row_version(scan->ss_currentRelation, &row->row.tid,
-									   scan->ps.state->es_snapshot,
-									   scan->ss_ScanTupleSlot))
-		elog(ERROR, "could not fetch a row of table \"%s\" again",
-			 RelationGetRelationName(scan->ss_currentRelation));
+	fetch_row(scan, row);
 	if (scan->ps.ps_ProjInfo == NULL)
 		return scan->ss_ScanTupleSlot;
 	ResetExprContext(econtext);
@@ -400,10 +494,35 @@ next_row_behind(Collector *collector)
 
 		if (TupIsNull(slot) || !collector->handed_on)
 			return slot;
-		set_distance(collector, &row);
-		if (compare_rows(&row, &collector->last) > 0)
+		set_scan_row(collector, &row);
+		if (compare_rows(&row, &collector->last) > 0 ||
+			(!is_late(collector, &row) && !skip_given(collector, &row.tid)))
 			return slot;
 	}
+}
+
+/* Notes the row that is handed on. */
+static void
+hand_on(Collector *collector)
+{
+	collector->position = collector->limit->position;
+	collector->waits = true;
+}
+
+/*
+ * When the next row is asked for: the one before counts as handed on unless
+ * a row lock has dropped it.
+ */
+static void
+see_counted(Collector *collector)
+{
+	if (collector->waits &&
+		(!collector->locks || collector->limit->position > collector->position))
+	{
+		collector->last = collector->rows[collector->next - 1];
+		collector->handed_on = true;
+	}
+	collector->waits = false;
 }
 
 /* ExecProcNode of a point of collection. */
@@ -418,6 +537,7 @@ next_collected_row(PlanState *node)
 	collector = entry->collector;
 	if (is_new_execution(collector))
 		start_execution(collector);
+	see_counted(collector);
 	for (;;)
 	{
 		CollectedRow *row;
@@ -437,8 +557,7 @@ next_collected_row(PlanState *node)
 		row = &collector->rows[collector->next++];
 		if (is_late(collector, row))
 			continue;
-		collector->last = *row;
-		collector->handed_on = true;
+		hand_on(collector);
 		return make_row(collector, row);
 	}
 }
@@ -450,8 +569,6 @@ forget_collector(void *argument)
 	Collector  *collector = argument;
 
 	collectors_delete(collectors, collector->node);
-	if (running == collector)
-		running = NULL;
 }
 
 /* The way from the top of a query down to a node. */
@@ -461,6 +578,8 @@ typedef struct Descent
 	PlanState  *node;
 	LimitState *limit;			/* that counts rows from below, or NULL */
 	PlanState  *collects;		/* topmost node below it that may drop rows */
+	bool		locks;			/* below it and above that are row locks */
+	bool		ahead;			/* and nodes that look ahead */
 } Descent;
 
 static void
@@ -478,6 +597,7 @@ make_collector(const Descent *descent)
 	collector->next_row = node->ExecProcNodeReal;
 	collector->scan = scan;
 	collector->limit = descent->limit;
+	collector->locks = descent->locks;
 	collector->context = AllocSetContextCreate(estate->es_query_cxt,
 											   "annoy collected rows",
 											   ALLOCSET_DEFAULT_SIZES);
@@ -546,14 +666,23 @@ look_through(Descent *below, const Descent *parent)
 
 	below->limit = parent->limit;
 	below->collects = parent->collects;
+	below->locks = parent->locks;
+	below->ahead = parent->ahead;
 	switch (nodeTag(node))
 	{
 		case T_LimitState:
 			below->limit = ((LimitState *) node)->limitCount ?
 				(LimitState *) node : NULL;
 			below->collects = NULL;
+			below->locks = false;
+			below->ahead = false;
 			return;
 		case T_LockRowsState:
+			/* nothing is locked for collection */
+			if (parent->collects)
+				below->limit = NULL;
+			below->locks = true;
+			break;
 		case T_ResultState:
 		case T_SubqueryScanState:
 			break;
@@ -569,14 +698,18 @@ look_through(Descent *below, const Descent *parent)
 		case T_AppendState:
 		case T_MergeAppendState:
 		case T_IncrementalSortState:
-			/* these look ahead: not below a point of collection */
+			/* not below a point of collection */
 			if (parent->collects)
 				below->limit = NULL;
+			below->ahead = true;
 			break;
 		default:
 			below->limit = NULL;
 			break;
 	}
+	/* which of the rows ahead were dropped is not known in time */
+	if (below->locks && below->ahead)
+		below->limit = NULL;
 	if (drops && below->limit && below->collects == NULL)
 	{
 		if (can_keep_rows(node))
@@ -591,7 +724,7 @@ static bool
 find_scans(PlanState *node, void *argument)
 {
 	const Descent *above = argument;
-	Descent		here = {above, node, NULL, NULL};
+	Descent		here = {.above = above,.node = node};
 
 	check_stack_depth();
 	if (above != NULL && !is_subplan(above->node, node))

@@ -37,14 +37,19 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_index.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "annoy.h"
 #include "annoycompat.h"
@@ -98,6 +103,27 @@ report_few_rows(Relation index, bool concurrent, double rows)
 					 quote_identifier(name))));
 }
 
+/*
+ * For a REINDEX that has left out rows which old snapshots may see: these do not
+ * use the index.  The server sees to that for a new index (index_build), but
+ * takes it that a REINDEX finds all rows that were in the index before.
+ */
+static void
+hide_from_old_snapshots(Relation index)
+{
+	Relation	catalog = table_open(IndexRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(INDEXRELID,
+											ObjectIdGetDatum(RelationGetRelid(index)));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u",
+			 RelationGetRelid(index));
+	((Form_pg_index) GETSTRUCT(tuple))->indcheckxmin = true;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+}
+
 IndexBuildResult *
 annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 {
@@ -107,6 +133,7 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	AnnoyWorkers *workers;
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
 	BlockNumber tail;
+	bool		left_out;
 	MemoryContext old;
 
 	if (RelationGetNumberOfBlocks(index) != 0)
@@ -124,7 +151,8 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	AnnoyBuildForest(&build, maintenance_work_mem / shared->process_count,
 					 index_info, scan);
 
-	index_info->ii_BrokenHotChain |= shared->broken_hot_chain;
+	left_out = shared->rows_left_out;
+	index_info->ii_BrokenHotChain |= shared->broken_hot_chain || left_out;
 	result->heap_tuples = shared->heap_tuples;
 	result->index_tuples = build.items + build.tail_items;
 	report_few_rows(index, index_info->ii_Concurrent, result->index_tuples);
@@ -134,6 +162,8 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 		pfree(shared);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(build.context);
+	if (left_out && ReindexIsProcessingIndex(RelationGetRelid(index)))
+		hide_from_old_snapshots(index);
 	return result;
 }
 

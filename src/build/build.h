@@ -133,6 +133,7 @@ typedef struct AnnoyBuildShared
 	double		heap_tuples;
 	float		max_norm;
 	bool		broken_hot_chain;
+	bool		rows_left_out;	/* that an old snapshot may see */
 
 	/* where the next piece of work is taken, by all */
 	pg_atomic_uint64 next;

@@ -72,7 +72,7 @@ typedef struct LoadState
 {
 	AnnoyBuild *build;
 	int			work_mem;		/* kB of this process */
-	struct IndexInfo *index_info;
+	bool		rows_left_out;
 	int64		rows;			/* for progress */
 } LoadState;
 
@@ -177,12 +177,12 @@ add_tail_row(AnnoyBuild *build, ItemPointer tid, uint16 flags)
  * fix nothing: neither the number of dimensions nor centre nor M.  Those that do
  * not fit what live rows have fixed so far are left out, and the index is marked
  * as one that old snapshots may not use, as it is for broken HOT chains (see
- * heapam_index_build_range_scan).
+ * heapam_index_build_range_scan; build.c for REINDEX).
  */
 static void
 leave_out_row(LoadState *state)
 {
-	state->index_info->ii_BrokenHotChain = true;
+	state->rows_left_out = true;
 }
 
 static void
@@ -283,7 +283,7 @@ void
 AnnoyLoadRows(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 			  struct TableScanDescData *scan)
 {
-	LoadState	state = {build, work_mem, index_info, 0};
+	LoadState	state = {.build = build,.work_mem = work_mem};
 	AnnoyBuildShared *shared = build->shared;
 	double		heap_tuples;
 
@@ -305,6 +305,7 @@ AnnoyLoadRows(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 	shared->heap_tuples += heap_tuples;
 	shared->max_norm = Max(shared->max_norm, build->max_norm);
 	shared->broken_hot_chain |= index_info->ii_BrokenHotChain;
+	shared->rows_left_out |= state.rows_left_out;
 	SpinLockRelease(&shared->mutex);
 }
 

@@ -383,11 +383,13 @@ rank_items(AnnoySearch *search, double ceiling)
 /*
  * Ceases to inspect if the search has grown too large, and keeps only what is
  * ranked already; everything else that was not visited comes in PHASE_REST.
+ * Not where the items to inspect are limited: the rest may be all of the index.
  */
 static bool
 leave_rest(AnnoySearch *search)
 {
-	if (search->limits.order != ANNOY_ORDER_ANY || !AnnoySearchIsLarge(search))
+	if (search->limits.order != ANNOY_ORDER_ANY || !search->limits.resume ||
+		search->limits.max_items != PG_INT64_MAX || !AnnoySearchIsLarge(search))
 		return false;
 	search->finished = true;
 	search->rest = true;

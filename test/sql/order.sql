@@ -184,6 +184,32 @@ RESET plan_cache_mode;
 SELECT count(*), count(DISTINCT d) FROM
 	(SELECT e <-> even_vector(16, 3) AS d FROM one ORDER BY d FETCH FIRST 5 ROWS WITH TIES) AS s;
 
+-- More of them than work_mem has room for, so that the scan begins again behind
+-- rows that it has given out; also where its time is taken.
+CREATE TABLE equal (id int, e vector(4));
+INSERT INTO equal SELECT i, even_vector(4, CASE WHEN i <= 3000 THEN 1 ELSE i END) FROM generate_series(1, 20000) AS i;
+CREATE INDEX equal_e ON equal USING annoy (e vector_l2_ops);
+SET annoy.search_k = 1;
+SET work_mem = '64kB';
+SELECT count(*), count(DISTINCT id), max(d) FROM
+	(SELECT id, e <-> even_vector(4, 1) AS d FROM equal ORDER BY d FETCH FIRST 1 ROW WITH TIES) AS s;
+SELECT count(*), count(DISTINCT id) FROM (SELECT equal.id, e <-> even_vector(4, 1) AS d
+	FROM equal CROSS JOIN LATERAL generate_series(0, equal.id % 3) ORDER BY d FETCH FIRST 7 ROWS WITH TIES) AS s;
+DO $$
+BEGIN
+	EXECUTE format('EXPLAIN (ANALYZE, TIMING) SELECT id FROM equal ORDER BY e <-> %L FETCH FIRST 1 ROW WITH TIES', even_vector(4, 1));
+END
+$$;
+-- annoy.max_scan_items holds there, too.
+SET annoy.iterative_scan = relaxed_order;
+SET annoy.max_scan_items = 9000;
+SELECT count(*) BETWEEN 8000 AND 10000 AS bounded FROM (SELECT id FROM equal ORDER BY e <-> even_vector(4, 30000) OFFSET 0) AS s;
+RESET annoy.max_scan_items;
+RESET annoy.iterative_scan;
+RESET work_mem;
+SET annoy.search_k = 50;
+DROP TABLE equal;
+
 -- A scan that starts again and again, some of them whole.
 SELECT count(*), bool_and(sorted) FROM (
 	SELECT q, array_agg(d ORDER BY n) = array_agg(d ORDER BY d) AS sorted
@@ -224,6 +250,23 @@ MOVE 5 FROM here;
 UPDATE one SET part = -1 WHERE CURRENT OF here;
 SELECT count(*), bool_and(n = 5) AS fifth FROM
 	(SELECT part, row_number() OVER (ORDER BY e <-> even_vector(16, 9)) AS n FROM one WHERE tag < 300) AS s WHERE part = -1;
+ROLLBACK;
+
+-- Also through a subquery, where rows are looked at that the filter throws away.
+BEGIN;
+DECLARE here CURSOR FOR SELECT id FROM
+	(SELECT id, tag, e <-> even_vector(16, 9) AS d FROM one ORDER BY e <-> even_vector(16, 9) OFFSET 0) AS s WHERE tag < 300 LIMIT 40;
+MOVE 5 FROM here;
+UPDATE one SET part = -1 WHERE CURRENT OF here;
+SELECT count(*), bool_and(n = 5) AS fifth FROM
+	(SELECT part, row_number() OVER (ORDER BY e <-> even_vector(16, 9)) AS n FROM one WHERE tag < 300) AS s WHERE part = -1;
+CLOSE here;
+DECLARE here CURSOR FOR SELECT id FROM
+	(SELECT id, tag, e <-> even_vector(16, 9) AS d FROM one ORDER BY e <-> even_vector(16, 9) OFFSET 0 FOR UPDATE) AS s WHERE tag < 300 LIMIT 40;
+MOVE 7 FROM here;
+UPDATE one SET part = -2 WHERE CURRENT OF here;
+SELECT count(*), bool_and(n = 7) AS seventh FROM
+	(SELECT part, row_number() OVER (ORDER BY e <-> even_vector(16, 9)) AS n FROM one WHERE tag < 300) AS s WHERE part = -2;
 ROLLBACK;
 
 -- Columns of the output are computed once for each row that comes.

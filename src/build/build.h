@@ -22,10 +22,9 @@
 #include "storage/spin.h"
 
 #include "arith/random.h"
-#include "arith/split.h"
 #include "build/buildspool.h"
 #include "definition/opclass.h"
-#include "page/directory.h"
+#include "forest/sketchset.h"
 #include "page/item.h"
 #include "page/meta.h"
 
@@ -222,7 +221,6 @@ typedef struct AnnoyBuild
 	AnnoySampleRow *members;	/* to calibrate with, by hash */
 	float	   *scratch;		/* of AnnoyMakeSketch */
 	float	   *sketch;			/* one sketch */
-	float	   *split_scratch;
 	float	   *floats;			/* one vector as floats */
 
 	/* pages */
@@ -331,18 +329,10 @@ extern AnnoyChild AnnoyWriteDirectory(AnnoyBuild *build, int tree,
 									  BlockNumber block, AnnoyParent parent,
 									  const AnnoyCentroid *const *entries,
 									  int count);
-extern void AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
-								 const int32 *items, int count,
-								 AnnoyCentroid *centroid);
 extern void AnnoyLogPage(Relation index, Buffer buffer);
 extern void AnnoyLogOpenPages(AnnoyBuild *build);
 extern void AnnoyEndPages(AnnoyBuild *build);
 extern void AnnoyLogPageList(AnnoyBuild *build, BlockNumber block);
-
-/* buildcells.c */
-extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
-							 int count);
-extern void AnnoyFreeSet(AnnoySketchSet *set);
 
 /* outsized.c: puts the tree below a new root; see there */
 extern void AnnoyAddOutsizedSubtree(AnnoyBuild *build, int tree);

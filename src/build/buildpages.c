@@ -194,16 +194,3 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	UnlockReleaseBuffer(buffer);
 	return child;
 }
-
-/* The quantised mean of some items; centroid->centroid is the caller's. */
-void
-AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
-					 const int32 *items, int count, AnnoyCentroid *centroid)
-{
-	int			s = set->sketch_dimensions;
-	float	   *mean = build->split_scratch;
-
-	AnnoyMeanSketch(set, items, count, mean, &centroid->extra, mean + s);
-	AnnoyQuantiseCentroid(s, mean, centroid->centroid, &centroid->scale,
-						  &centroid->norm_squared);
-}

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 
 #include "arith/random.h"
-#include "arith/split.h"
+#include "forest/sketchset.h"
 #include "forest/treesplit.h"
 
 /* A directory on its way to more room. */
@@ -156,44 +156,21 @@ load_centroids(AnnoyTreeInserter *inserter, DirectorySplit *split)
 static void
 divide_leaves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 {
-	int			s = inserter->s;
 	int			count = split->count;
 	uint32		version =
 		AnnoyPageGetDirectoryHeader(split->before.data)->version;
-	int32	   *items = palloc(sizeof(int32) * count);
+	int32	   *order = AnnoyListPositions(count);
 	const AnnoyCentroid **leaves = palloc(sizeof(AnnoyCentroid *) * count);
 	AnnoySketchSet set;
-	AnnoyRandom random;
 
-	set.sketch_dimensions = s;
-	set.quantised = palloc(sizeof(int16) * s * count);
-	set.scale = palloc(sizeof(float) * count);
-	set.extra = palloc(sizeof(float) * count);
+	AnnoyAllocateSet(&set, inserter->s, count);
 	for (int i = 0; i < count; i++)
-	{
-		for (int j = 0; j < s; j++)
-			set.quantised[i * s + j] = split->leaves[i]->centroid[j];
-		set.scale[i] = split->leaves[i]->scale;
-		set.extra[i] = split->leaves[i]->extra;
-		items[i] = i;
-	}
-	split->plane.normal = palloc0(s);
-	AnnoySeedRandom(&random, AnnoyHash(inserter->forest->meta.seed, version));
-	split->left = AnnoySplitItems(&set, items, count, ANNOY_SPLIT_QUANTILE,
-								  count / 2, &random, &split->plane,
-								  palloc(sizeof(float) * AnnoySplitScratch(s)),
-								  palloc(sizeof(float) * count),
-								  palloc(sizeof(int32) * count));
-	if (split->left == 0)
-	{
-		/* equal centroids: a hyperplane that everything is on */
-		memset(split->plane.normal, 0, s);
-		split->plane.scale = split->plane.extra_weight = 0.0f;
-		split->plane.offset = 0.0f;
-		split->left = count / 2;
-	}
+		AnnoyPutCentroid(&set, i, split->leaves[i]);
+	split->left = AnnoySplitCentroids(&set, order, count,
+									  AnnoyHash(inserter->forest->meta.seed, version),
+									  &split->plane);
 	for (int i = 0; i < count; i++)
-		leaves[i] = split->leaves[items[i]];
+		leaves[i] = split->leaves[order[i]];
 	split->leaves = leaves;
 }
 

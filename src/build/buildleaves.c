@@ -412,9 +412,7 @@ AnnoyWriteEmptyTree(Relation index, ForkNumber fork, int tree,
 	entry->leaf.block = block;
 	entry->leaf.version = ANNOY_FIRST_VERSION;
 	AnnoySetDirectoryCount(page, sketch_dimensions, 1);
-	root->block = BufferGetBlockNumber(buffer);
-	root->version = ANNOY_FIRST_VERSION;
-	root->slot = 0;
-	root->kind = ANNOY_PAGE_DIRECTORY;
+	*root = AnnoyDirectoryLink(BufferGetBlockNumber(buffer),
+							   ANNOY_FIRST_VERSION);
 	UnlockReleaseBuffer(buffer);
 }

@@ -197,25 +197,6 @@ replace_directory(Page page, const PGAlignedBlock *prepared, uint32 version,
 	AnnoyPageGetDirectoryHeader(page)->parent = parent;
 }
 
-/* Appends a node to an inner page; returns its slot. */
-static uint16
-append_node(Page page, int s, const AnnoyHyperplane *plane,
-			const AnnoyChild *children)
-{
-	AnnoyInnerHeader *header = AnnoyPageGetInnerHeader(page);
-	uint16		slot = header->count++;
-	AnnoyNode	node = AnnoyPageGetNode(page, s, slot);
-
-	memcpy(node->child, children, sizeof(node->child));
-	node->offset = plane->offset;
-	node->scale = plane->scale;
-	node->extra_weight = plane->extra_weight;
-	memcpy(node->normal, plane->normal, s);
-	((PageHeader) page)->pd_lower =
-		(char *) AnnoyPageGetNode(page, s, slot + 1) - (char *) page;
-	return slot;
-}
-
 /* Gives a directory another form, in which it has room. */
 static void
 convert_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
@@ -249,7 +230,8 @@ write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 													 GENERIC_XLOG_FULL_IMAGE);
 	AnnoyChild *link = (AnnoyChild *) (above + split->link_offset);
 	uint32		version = AnnoyPageGetDirectoryHeader(page)->version;
-	AnnoyChild	children[2];
+	BlockNumber right = BufferGetBlockNumber(split->right);
+	AnnoyChild *children;
 	AnnoyParent parent;
 
 	parent.block = BufferGetBlockNumber(split->parent_page);
@@ -263,24 +245,18 @@ write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 	AnnoyInitPage(new_page, ANNOY_PAGE_DIRECTORY, split->tree);
 
 	/* the new page takes the old version and link */
-	children[0].block = split->block;
-	children[0].version = version + 1;
-	children[1].block = BufferGetBlockNumber(split->right);
-	children[1].version = version;
-	children[0].slot = children[1].slot = 0;
-	children[0].kind = children[1].kind = ANNOY_PAGE_DIRECTORY;
-	parent.slot = append_node(node, inserter->s, &split->plane, children);
-	link->block = parent.block;
-	link->version = ANNOY_ANY_VERSION;
-	link->slot = parent.slot;
-	link->kind = ANNOY_PAGE_INNER;
+	parent.slot = AnnoyAppendNode(node, inserter->s, &split->plane);
+	children = AnnoyPageGetNode(node, inserter->s, parent.slot)->child;
+	children[0] = AnnoyDirectoryLink(split->block, version + 1);
+	children[1] = AnnoyDirectoryLink(right, version);
+	*link = AnnoyNodeLink(parent.block, parent.slot);
 
 	AnnoyPageGetOpaque(new_page)->rightlink = AnnoyPageGetOpaque(page)->rightlink;
-	AnnoyPageGetOpaque(page)->rightlink = children[1].block;
+	AnnoyPageGetOpaque(page)->rightlink = right;
 	parent.side = 0;
-	replace_directory(page, &split->halves[0], children[0].version, parent);
+	replace_directory(page, &split->halves[0], version + 1, parent);
 	parent.side = 1;
-	replace_directory(new_page, &split->halves[1], children[1].version, parent);
+	replace_directory(new_page, &split->halves[1], version, parent);
 	GenericXLogFinish(xlog);
 }
 

@@ -108,6 +108,21 @@ AnnoyMeasureCentroid(const AnnoySketchSet *set, const int32 *items, int count,
 	pfree(mean);
 }
 
+uint16
+AnnoyAppendNode(Page page, int sketch_dimensions, const AnnoyHyperplane *plane)
+{
+	uint16		slot = AnnoyPageGetInnerHeader(page)->count++;
+	AnnoyNode	node = AnnoyPageGetNode(page, sketch_dimensions, slot);
+
+	memset(node->child, 0, sizeof(node->child));
+	node->offset = plane->offset;
+	node->scale = plane->scale;
+	node->extra_weight = plane->extra_weight;
+	memcpy(node->normal, plane->normal, sketch_dimensions);
+	((PageHeader) page)->pd_lower += AnnoyNodeSize(sketch_dimensions);
+	return slot;
+}
+
 void
 AnnoyAddItemEntry(Page page, const AnnoySketcher *sketcher, AnnoyItemSet *items,
 				  int item)

@@ -54,6 +54,10 @@ extern int	AnnoySplitCentroids(const AnnoySketchSet *set, int32 *leaves,
 extern void AnnoyMeasureCentroid(const AnnoySketchSet *set, const int32 *items,
 								 int count, AnnoyCentroid *centroid);
 
+/* Adds a node, its links still zero, to an inner page with room; returns its slot. */
+extern uint16 AnnoyAppendNode(Page page, int sketch_dimensions,
+							  const AnnoyHyperplane *plane);
+
 /* Adds an entry for an item to a leaf page that has room for it. */
 extern void AnnoyAddItemEntry(Page page, const AnnoySketcher *sketcher,
 							  AnnoyItemSet *items, int item);

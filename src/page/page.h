@@ -106,6 +106,18 @@ typedef struct AnnoyChild
 
 StaticAssertDecl(sizeof(AnnoyChild) == 12, "on-disk link has a fixed size");
 
+static inline AnnoyChild
+AnnoyDirectoryLink(BlockNumber block, uint32 version)
+{
+	return (AnnoyChild) {block, version, 0, ANNOY_PAGE_DIRECTORY};
+}
+
+static inline AnnoyChild
+AnnoyNodeLink(BlockNumber block, uint16 slot)
+{
+	return (AnnoyChild) {block, ANNOY_ANY_VERSION, slot, ANNOY_PAGE_INNER};
+}
+
 /*
  * Inner page: AnnoyInnerHeader, then "count" nodes of AnnoyNodeSize(s) bytes.
  *

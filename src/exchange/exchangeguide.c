@@ -39,9 +39,7 @@ read_hyperplane(AnnoyIndexGuide *guide, const AnnoyChild *child,
 	Page		page = BufferGetPage(buffer);
 	AnnoyNode	node;
 
-	if (child->slot >= AnnoyPageGetInnerHeader(page)->count ||
-		child->slot >= AnnoyInnerCapacity(s))
-		AnnoyReportCorruption(guide->index, child->block, "no such node");
+	AnnoyCheckNode(guide->index, child->block, page, s, child->slot);
 	node = AnnoyPageGetNode(page, s, child->slot);
 	post->plane.scale = node->scale;
 	post->plane.extra_weight = node->extra_weight;

@@ -58,8 +58,8 @@ lock_parent(AnnoyTreeInserter *inserter, int tree, AnnoyParent parent,
 		buffer = AnnoyReadPage(inserter->index, block, ANNOY_PAGE_INNER,
 							   BUFFER_LOCK_EXCLUSIVE);
 		page = BufferGetPage(buffer);
-		if (parent.slot >= AnnoyPageGetInnerHeader(page)->count ||
-			parent.slot >= AnnoyInnerCapacity(inserter->s) || parent.side > 1)
+		AnnoyCheckNode(inserter->index, block, page, inserter->s, parent.slot);
+		if (parent.side > 1)
 			AnnoyReportCorruption(inserter->index, block, "no such node");
 		link = &AnnoyPageGetNode(page, inserter->s, parent.slot)->child[parent.side];
 	}

@@ -71,6 +71,15 @@ AnnoyReportCorruption(Relation index, BlockNumber block, const char *what)
 			 errhint("Please REINDEX it.")));
 }
 
+void
+AnnoyCheckNode(Relation index, BlockNumber block, Page page,
+			   int sketch_dimensions, int slot)
+{
+	if (slot >= AnnoyPageGetInnerHeader(page)->count ||
+		slot >= AnnoyInnerCapacity(sketch_dimensions))
+		AnnoyReportCorruption(index, block, "no such node");
+}
+
 int
 AnnoyGetPageKind(Relation index, Buffer buffer)
 {

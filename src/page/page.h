@@ -151,6 +151,10 @@ StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
 #define AnnoyNodeSize(s) (offsetof(AnnoyNodeData, normal) + (s))
 #define AnnoyInnerCapacity(s) \
 	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyInnerHeader)) / AnnoyNodeSize(s)))
+/* Errors out if an inner page has no node in a slot that a link names. */
+extern void AnnoyCheckNode(Relation index, BlockNumber block, Page page,
+						   int sketch_dimensions, int slot);
+
 #define AnnoyPageGetInnerHeader(page) \
 	((AnnoyInnerHeader *) PageGetContents(page))
 #define AnnoyPageGetNode(page, s, slot) \

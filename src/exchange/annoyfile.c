@@ -139,8 +139,8 @@ AnnoyFileBytes(AnnoyFile *file, uint64_t offset, size_t size,
 	return (const char *) file->window + (offset - file->window_offset);
 }
 
-static int32_t
-get_int(const char *bytes)
+int32_t
+AnnoyFileInt(const char *bytes)
 {
 	int32_t		value;
 
@@ -233,7 +233,7 @@ summarise_vector(AnnoyFile *file, int64_t node, VectorSummary *summary,
 		{
 			float		x = get_float(bytes + i);
 
-			if (get_int(bytes + i) != 0)
+			if (AnnoyFileInt(bytes + i) != 0)
 				summary->zero = false;
 			summary->squares += (double) x * (double) x;
 		}
@@ -266,13 +266,13 @@ check_item(AnnoyFile *file, int64_t id, AnnoyFileError *error)
 	if (!read_node_head(file, id, head, error) ||
 		!summarise_vector(file, id, &summary, error))
 		return false;
-	descendants = get_int(head + DESCENDANTS_OFFSET);
+	descendants = AnnoyFileInt(head + DESCENDANTS_OFFSET);
 	if (descendants != 0 && descendants != 1)
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "item %lld has %d descendants",
 							   (long long) id, descendants);
 	if (descendants == 0 &&
-		(!summary.zero || get_int(head + layout->children_offset) != 0))
+		(!summary.zero || AnnoyFileInt(head + layout->children_offset) != 0))
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "missing item %lld is not all zero",
 							   (long long) id);
@@ -281,7 +281,7 @@ check_item(AnnoyFile *file, int64_t id, AnnoyFileError *error)
 							   "item %lld has more than %d bits",
 							   (long long) id, layout->dimensions);
 	if (layout->metric == ANNOY_FILE_ANGULAR &&
-		get_int(head + ANGULAR_NORM_OFFSET) != 0 &&
+		AnnoyFileInt(head + ANGULAR_NORM_OFFSET) != 0 &&
 		!is_norm_of(get_float(head + ANGULAR_NORM_OFFSET), summary.squares))
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "norm of item %lld is not that of its vector",
@@ -318,7 +318,7 @@ check_list(AnnoyFile *file, int64_t node, int32_t count, AnnoyFileError *error)
 			return false;
 		for (i = 0; i < piece; i += sizeof(int32_t))
 		{
-			int32_t		id = get_int(bytes + i);
+			int32_t		id = AnnoyFileInt(bytes + i);
 
 			if (id < 0 || id >= file->n_items)
 				return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
@@ -343,7 +343,7 @@ check_split(AnnoyFile *file, int64_t node, const char *head,
 
 	for (side = 0; side < 2; side++)
 	{
-		int32_t		child = get_int(head + layout->children_offset +
+		int32_t		child = AnnoyFileInt(head + layout->children_offset +
 									sizeof(int32_t) * (size_t) side);
 
 		/* children come before parents, so there is no cycle */
@@ -378,7 +378,7 @@ check_tree_node(AnnoyFile *file, int64_t node, AnnoyFileError *error)
 
 	if (!read_node_head(file, node, head, error))
 		return false;
-	descendants = get_int(head + DESCENDANTS_OFFSET);
+	descendants = AnnoyFileInt(head + DESCENDANTS_OFFSET);
 	if (descendants < 1 || descendants > file->n_items)
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "node %lld has %d descendants, of %lld items",
@@ -422,13 +422,13 @@ count_roots(AnnoyFile *file, AnnoyFileError *error)
 
 	if (!read_node_head(file, file->n_nodes - 1, head, error))
 		return false;
-	last_child = get_int(head + file->layout.children_offset);
+	last_child = AnnoyFileInt(head + file->layout.children_offset);
 	file->n_trees = 0;
 	for (node = file->n_nodes - 1; node >= file->n_items; node--)
 	{
 		if (!read_node_head(file, node, head, error))
 			return false;
-		if (get_int(head + DESCENDANTS_OFFSET) != file->n_items)
+		if (AnnoyFileInt(head + DESCENDANTS_OFFSET) != file->n_items)
 			break;
 		file->n_trees++;
 	}
@@ -437,7 +437,7 @@ count_roots(AnnoyFile *file, AnnoyFileError *error)
 		if (!read_node_head(file, node + 1, head, error))
 			return false;
 		/* the last root itself, directly before the copies */
-		if (get_int(head + file->layout.children_offset) == last_child)
+		if (AnnoyFileInt(head + file->layout.children_offset) == last_child)
 			file->n_trees--;
 	}
 	return true;
@@ -460,7 +460,7 @@ check_native(AnnoyFile *file, AnnoyFileError *error)
 	file->n_nodes = (int64_t) (file->source->size / node_size);
 	if (!read_node_head(file, file->n_nodes - 1, head, error))
 		return false;
-	file->n_items = get_int(head + DESCENDANTS_OFFSET);
+	file->n_items = AnnoyFileInt(head + DESCENDANTS_OFFSET);
 	if (file->n_items < 1 || file->n_items >= file->n_nodes)
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "last of %lld nodes has %lld descendants",
@@ -490,7 +490,7 @@ AnnoyIsLateDot(AnnoyFile *file, bool *late, AnnoyFileError *error)
 			!summarise_vector(file, i, &summary, error))
 			return false;
 		factor = get_float(head + DOT_FACTOR_OFFSET);
-		if (get_int(head + DESCENDANTS_OFFSET) == 1 &&
+		if (AnnoyFileInt(head + DESCENDANTS_OFFSET) == 1 &&
 			((unsigned char) head[LATE_BUILT_OFFSET] > 1 ||
 			 !is_norm_of(get_float(head + LATE_NORM_OFFSET),
 						 summary.squares + (double) factor * (double) factor)))
@@ -699,7 +699,7 @@ AnnoyReadFileItem(AnnoyFile *file, int64_t id, float *vector, bool *present,
 						   vector, error);
 	if (!read_node_head(file, id, head, error))
 		return false;
-	*present = get_int(head + DESCENDANTS_OFFSET) == 1;
+	*present = AnnoyFileInt(head + DESCENDANTS_OFFSET) == 1;
 	return !*present ||
 		read_vector(file, node_offset(file, id) + file->layout.vector_offset,
 					vector, error);

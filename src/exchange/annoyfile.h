@@ -174,6 +174,7 @@ extern void AnnoyEncodeLittleFloats(const float *in, int count, char *bytes);
 /* annoyfile.c, for annoyfileblob.c */
 extern const char *AnnoyFileBytes(AnnoyFile *file, uint64_t offset,
 								  size_t size, AnnoyFileError *error);
+extern int32_t AnnoyFileInt(const char *bytes);
 extern bool AnnoyCheckFileNodes(AnnoyFile *file, bool built,
 								AnnoyFileError *error);
 extern bool AnnoyIsLateDot(AnnoyFile *file, bool *late, AnnoyFileError *error);

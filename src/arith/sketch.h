@@ -156,7 +156,7 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
 
-/* The largest power of two, not above n, that is a whole block of a rotation. */
+/* Largest power of two, not above n, that is a whole block of a rotation. */
 extern int	AnnoyRotationBlock(int n);
 
 /*

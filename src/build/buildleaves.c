@@ -279,7 +279,8 @@ finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
 		AnnoyPutCentroid(&centroids, i, &writer->leaves[i]);
 	child = split_directory(writer, &centroids,
 							AnnoyListPositions(writer->leaf_count),
-							writer->leaf_count, directory->block, directory->parent,
+							writer->leaf_count, directory->block,
+							directory->parent,
 							AnnoyHash(AnnoyHash(writer->path, PATH_OF_DIRECTORY),
 									  directory->path));
 	if (child.block != directory->block)

@@ -279,7 +279,8 @@ fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side,
 		  AnnoyCentroid *centroid)
 {
 	const int32 *items = side == 0 ? split->items : split->items + split->left;
-	int			count = side == 0 ? split->left : split->live.count - split->left;
+	int			count = side == 0 ? split->left :
+		split->live.count - split->left;
 
 	centroid->centroid = palloc(inserter->s);
 	AnnoyMeasureCentroid(&split->live.set, items, count, centroid);

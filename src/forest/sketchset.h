@@ -50,11 +50,11 @@ extern int	AnnoySplitSet(const AnnoySketchSet *set, int32 *items, int count,
 extern int	AnnoySplitCentroids(const AnnoySketchSet *set, int32 *leaves,
 								int count, uint64 seed, AnnoyHyperplane *plane);
 
-/* The quantised mean of some items; centroid->centroid, int8[s], is the caller's. */
+/* Quantised mean of some items; centroid->centroid, int8[s], is the caller's. */
 extern void AnnoyMeasureCentroid(const AnnoySketchSet *set, const int32 *items,
 								 int count, AnnoyCentroid *centroid);
 
-/* Adds a node, its links still zero, to an inner page with room; returns its slot. */
+/* Adds a node without links to an inner page with room; returns its slot. */
 extern uint16 AnnoyAppendNode(Page page, int sketch_dimensions,
 							  const AnnoyHyperplane *plane);
 

@@ -51,6 +51,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# Modules of the TAP tests, which run in the folder of this file.
+PG_PROVE_FLAGS += -I test/perl
+
 # Arithmetic is loops to be unrolled and vectorized.  In front of the user's
 # own flags, so that those win.
 $(filter src/arith/%.o,$(OBJS)): override CFLAGS := -O3 $(filter-out -O2,$(CFLAGS))

@@ -19,23 +19,7 @@ CREATE TEMP VIEW neighbors AS
 		ORDER BY embedding <=> s.embedding
 		LIMIT 10) AS n;
 
--- Once to warm up, once to measure.
-CREATE TEMP TABLE by_index AS SELECT * FROM neighbors;
-TRUNCATE by_index;
-SELECT clock_timestamp() AS started \gset
-INSERT INTO by_index SELECT * FROM neighbors;
-SELECT extract(epoch FROM clock_timestamp() - :'started') / 200 * 1000 AS index_ms \gset
-
-SET enable_indexscan = off;
-SELECT clock_timestamp() AS started \gset
-CREATE TEMP TABLE exact AS SELECT * FROM neighbors;
-SELECT extract(epoch FROM clock_timestamp() - :'started') / 200 * 1000 AS exact_ms \gset
-
--- A row as near as the tenth is as good as the tenth.
-SELECT count(*)::float8 / (SELECT count(*) FROM exact) AS recall
-FROM by_index
-JOIN (SELECT query, max(distance) AS farthest FROM exact GROUP BY query) AS e USING (query)
-WHERE distance <= farthest \gset
+\ir measure.sql
 
 \x on
 SELECT (SELECT count(*) FROM documents) AS "packages",

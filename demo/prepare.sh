@@ -1,19 +1,8 @@
 # What both demos need before they can begin; to be sourced.
 
-fail() { echo "demo: $*" >&2; exit 1; }
+. "$(dirname "${BASH_SOURCE[0]}")/../test/debian.sh"
 
-# Print the newest pg_config that belongs to a server and has its headers.
-find_pg_config() {
-	local candidate
-	for candidate in ${PG_CONFIG:-$(ls -d /usr/lib/postgresql/*/bin/pg_config \
-			2>/dev/null | sort -rV)} $(type -P pg_config); do
-		if [[ -x $("$candidate" --bindir)/postgres &&
-			-f $("$candidate" --includedir-server)/postgres.h ]]; then
-			echo "$candidate"
-			return
-		fi
-	done
-}
+fail() { echo "demo: $*" >&2; exit 1; }
 
 # Print the Debian packages that are missing to build and run the extension.
 missing_server_packages() {
@@ -38,8 +27,7 @@ install_packages() {
 		echo "installing packages ..."
 		log=$(mktemp)
 		{ apt-get update && packages=$(missing_packages) &&
-			DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y --no-install-recommends $packages; } \
+			apt_install $packages; } \
 			>"$log" 2>&1 ||
 			{ tail -n 20 "$log" >&2; rm "$log"
 			fail "packages could not be installed"; }

@@ -11,7 +11,7 @@ CREATE INDEX fmnist_embedding_idx ON fmnist USING annoy (embedding vector_l2_ops
 SELECT extract(epoch FROM clock_timestamp() - :'started') AS build_seconds \gset
 
 -- The first 100 test images; the ten most like each; and how alike.
-CREATE TEMP VIEW neighbours AS
+CREATE TEMP VIEW neighbors AS
 	SELECT q.id AS query, n.id, n.label, n.distance
 	FROM (SELECT * FROM fmnist_test WHERE id < 100) q
 	CROSS JOIN LATERAL (
@@ -20,30 +20,11 @@ CREATE TEMP VIEW neighbours AS
 		ORDER BY embedding <-> q.embedding
 		LIMIT 10) n;
 
--- Once to warm up, once to measure.
-CREATE TEMP TABLE by_index AS SELECT * FROM neighbours;
-TRUNCATE by_index;
-SELECT clock_timestamp() AS started \gset
-INSERT INTO by_index SELECT * FROM neighbours;
-SELECT extract(epoch FROM clock_timestamp() - :'started') / 100 * 1000 AS index_ms \gset
-
--- Without the index, the server computes all distances and sorts.
-SET enable_indexscan = off;
-SELECT clock_timestamp() AS started \gset
-CREATE TEMP TABLE exact AS SELECT * FROM neighbours;
-SELECT extract(epoch FROM clock_timestamp() - :'started') / 100 * 1000 AS exact_ms \gset
-RESET enable_indexscan;
-
--- An image as near as the tenth is as good as the tenth.
-SELECT count(*)::float8 / (SELECT count(*) FROM exact) AS recall
-FROM by_index
-JOIN (SELECT query, max(distance) AS farthest FROM exact GROUP BY query) e
-	USING (query)
-WHERE distance <= farthest \gset
+\ir measure.sql
 
 \cd :folder
 \o plan.txt
-EXPLAIN (COSTS off) SELECT * FROM neighbours;
+EXPLAIN (COSTS off) SELECT * FROM neighbors;
 \pset format csv
 \o measures.csv
 SELECT :build_seconds AS build_seconds, :index_ms AS index_ms,

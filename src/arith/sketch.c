@@ -81,8 +81,8 @@ AnnoySketchScratch(int dimensions)
 	return 2 * pad_dimensions(dimensions);
 }
 
-static int
-largest_power_of_two(int n)
+int
+AnnoyRotationBlock(int n)
 {
 	int			power = SKETCH_UNIT;
 
@@ -126,7 +126,7 @@ static void
 make_plan(AnnoyRunPlan *plan, int padded, AnnoyRandom *random)
 {
 	int			runs = padded / ANNOY_RUN;
-	int			largest = largest_power_of_two(padded) / ANNOY_RUN;
+	int			largest = AnnoyRotationBlock(padded) / ANNOY_RUN;
 	int			step = (int) (GOLDEN_SHARE * runs);
 	int			place = (int) AnnoyRandomBelow(random, (uint32_t) largest);
 	int			source = runs - 1;
@@ -252,7 +252,7 @@ rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 			rotated = out;
 		while (start < end)
 		{
-			int			block = largest_power_of_two(padded - start);
+			int			block = AnnoyRotationBlock(padded - start);
 
 			annoy_kernels.rotate_block(block, plan + start / ANNOY_RUN, in,
 									   scale * block_scale(block),

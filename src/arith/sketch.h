@@ -156,6 +156,9 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
 
+/* Largest power of two, not above n, that is a whole block of a rotation. */
+extern int	AnnoyRotationBlock(int n);
+
 /*
  * Quantises a sketch to 14 bits for hyperplanes and centroids; returns the
  * scale: sketch[i] is about scale * quantised[i].  An all-zero sketch (or one

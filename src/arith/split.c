@@ -49,6 +49,15 @@ typedef struct SplitState
 	int32_t    *order;			/* int32[count]: for selection and parting */
 } SplitState;
 
+void
+AnnoyPutSketch(AnnoySketchSet *set, int place, const float *sketch)
+{
+	int			s = set->sketch_dimensions;
+
+	set->scale[place] =
+		AnnoyQuantiseSketch(s, sketch, set->quantised + (size_t) place * s);
+}
+
 /* Two means and an item. */
 int
 AnnoySplitScratch(int sketch_dimensions)
@@ -110,7 +119,7 @@ AnnoyItemMargin(const AnnoySketchSet *set, int32_t item,
 
 void
 AnnoyMeanSketch(const AnnoySketchSet *set, const int32_t *items, int count,
-				float *mean, float *mean_extra, float *scratch)
+				float *mean, float *mean_extra)
 {
 	int			s = set->sketch_dimensions;
 	float		share = 1.0f / (float) count;
@@ -118,7 +127,6 @@ AnnoyMeanSketch(const AnnoySketchSet *set, const int32_t *items, int count,
 	int			k;
 	int			i;
 
-	(void) scratch;				/* no longer needed */
 	memset(mean, 0, (size_t) s * sizeof(float));
 	for (k = 0; k < count; k++)
 	{

@@ -38,6 +38,9 @@ typedef enum AnnoySplitRule
 	ANNOY_SPLIT_QUANTILE		/* where the left side gets a given share */
 } AnnoySplitRule;
 
+/* Quantises a sketch into a place of the set; its extra is set apart. */
+extern void AnnoyPutSketch(AnnoySketchSet *set, int place, const float *sketch);
+
 /* Floats of scratch that AnnoySplitItems needs. */
 extern int	AnnoySplitScratch(int sketch_dimensions);
 
@@ -68,9 +71,8 @@ extern float AnnoyItemMargin(const AnnoySketchSet *set, int32_t item,
 							 const AnnoyHyperplane *plane);
 
 /* Mean of the named items' dequantised sketches and extras, in their order;
- * mean: float[s], scratch: float[s]. */
+ * mean: float[s]. */
 extern void AnnoyMeanSketch(const AnnoySketchSet *set, const int32_t *items,
-							int count, float *mean, float *mean_extra,
-							float *scratch);
+							int count, float *mean, float *mean_extra);
 
 #endif							/* ANNOY_SPLIT_H */

@@ -17,11 +17,10 @@
 #include "storage/spin.h"
 
 #include "arith/random.h"
-#include "arith/split.h"
 #include "build/buildsample.h"
 #include "build/buildspool.h"
 #include "definition/opclass.h"
-#include "page/directory.h"
+#include "forest/sketchset.h"
 #include "page/item.h"
 #include "page/meta.h"
 
@@ -194,7 +193,6 @@ typedef struct AnnoyBuild
 	AnnoySampleRow *members;	/* to calibrate with, by hash */
 	float	   *scratch;		/* of AnnoyMakeSketch */
 	float	   *sketch;			/* one sketch */
-	float	   *split_scratch;
 	float	   *floats;			/* one vector as floats */
 
 	/* pages */

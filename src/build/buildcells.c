@@ -40,27 +40,7 @@ typedef struct GrowState
 	Subtree    *subtree;
 	const AnnoySketchSet *set;
 	int			partition_items;	/* 0: down to cells */
-	float	   *margins;
-	int32	   *order;
 } GrowState;
-
-void
-AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions, int count)
-{
-	set->sketch_dimensions = sketch_dimensions;
-	set->quantised = palloc_extended(sizeof(int16) * sketch_dimensions *
-									 (Size) Max(count, 1), MCXT_ALLOC_HUGE);
-	set->scale = palloc(sizeof(float) * Max(count, 1));
-	set->extra = palloc(sizeof(float) * Max(count, 1));
-}
-
-void
-AnnoyFreeSet(AnnoySketchSet *set)
-{
-	pfree(set->quantised);
-	pfree(set->scale);
-	pfree(set->extra);
-}
 
 void
 AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
@@ -128,7 +108,7 @@ add_cell(CellBuilder *builder, Subtree *subtree, const AnnoySketchSet *set,
 	MemoryNode *n = &subtree->nodes[node];
 
 	n->centroid.centroid = palloc(builder->s);
-	AnnoyMeasureCentroid(builder->build, set, items, count, &n->centroid);
+	AnnoyMeasureCentroid(set, items, count, &n->centroid);
 	n->cells = 1;
 	return node;
 }
@@ -143,25 +123,20 @@ grow(GrowState *state, int32 *items, int count, uint64 path)
 	int			most = partition ? state->partition_items : builder->cell_items;
 	int			parts = (count + most - 1) / most;
 	AnnoyHyperplane plane;
-	AnnoyRandom random;
 	int			left = 0;
 	int			node;
 	int			children[2];
 
 	CHECK_FOR_INTERRUPTS();
 	check_stack_depth();
-	plane.normal = NULL;
 	if (parts > 1)
 	{
 		bool		even = !partition && parts <= EVEN_SPLIT_CELLS;
 
-		plane.normal = palloc(builder->s);
-		AnnoySeedRandom(&random, path);
-		left = AnnoySplitItems(state->set, items, count,
-							   even ? ANNOY_SPLIT_QUANTILE : ANNOY_SPLIT_MIDDLE,
-							   even ? (int) ((int64) count * (parts / 2) / parts) : 0,
-							   &random, &plane, builder->build->split_scratch,
-							   state->margins, state->order);
+		left = AnnoySplitSet(state->set, items, count,
+							 even ? ANNOY_SPLIT_QUANTILE : ANNOY_SPLIT_MIDDLE,
+							 even ? (int) ((int64) count * (parts / 2) / parts) : 0,
+							 path, &plane);
 	}
 	if (left == 0)
 	{
@@ -189,28 +164,18 @@ AnnoyGrowSubtree(CellBuilder *builder, Subtree *subtree,
 				 const AnnoySketchSet *set, int32 *items, int count,
 				 int partition_items, uint64 path)
 {
-	GrowState	state;
+	GrowState	state = {builder, subtree, set, partition_items};
 
-	state.builder = builder;
-	state.subtree = subtree;
-	state.set = set;
-	state.partition_items = partition_items;
-	state.margins = palloc(sizeof(float) * count);
-	state.order = palloc(sizeof(int32) * count);
 	memset(subtree, 0, sizeof(Subtree));
 	(void) grow(&state, items, count, path);
-	pfree(state.margins);
-	pfree(state.order);
 }
 
 void
 AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
 					const AnnoySketchSet *set, int count, uint64 path)
 {
-	int32	   *items = palloc(sizeof(int32) * count);
+	int32	   *items = AnnoyListPositions(count);
 
-	for (int i = 0; i < count; i++)
-		items[i] = i;
 	memset(subtree, 0, sizeof(Subtree));
 	(void) add_cell(builder, subtree, set, items, count, path);
 	pfree(items);

@@ -45,11 +45,6 @@ typedef struct CellBuilder
 /* Bytes of an item of a set beside its sketch: scale, extra, TID, orders. */
 #define SET_OVERHEAD 48
 
-/* A set with room for so many sketches. */
-extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
-							 int count);
-extern void AnnoyFreeSet(AnnoySketchSet *set);
-
 extern void AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build,
 								 int tree, AnnoyCells *cells);
 

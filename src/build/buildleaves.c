@@ -49,17 +49,10 @@ typedef struct LeafWriter
 
 	/* items that become leaves together */
 	int			group_allocated;
-	int			count;
-	AnnoySketchSet set;
-	float	   *sketches;		/* [group][s] */
-	bool	   *unbounded;
+	AnnoyItemSet group;
 	int64	   *tids;
-	ItemPointerData *addresses;
 	struct varlena **values;	/* first tree only */
 	MemoryContext value_context;
-	int32	   *order;			/* of the group's items */
-	int32	   *split_order;	/* scratch */
-	float	   *margins;		/* scratch */
 
 	/* leaves of the directory at hand */
 	AnnoyCentroid *leaves;
@@ -97,7 +90,7 @@ place_item(LeafWriter *writer, int item)
 	ItemPointerData tid;
 
 	if (writer->tree > 0)
-		return writer->addresses[item];
+		return writer->group.addresses[item];
 	AnnoyUnpackTid(writer->tids[item], &tid);
 	return AnnoyWriteItem(&writer->build->writer, &tid, writer->values[item]);
 }
@@ -114,11 +107,11 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 	AnnoyCentroid *leaf = new_leaf(writer);
 	Buffer		buffer = InvalidBuffer;
 
-	AnnoyMeasureCentroid(writer->build, &writer->set, items, count, leaf);
+	AnnoyMeasureCentroid(&writer->group.set, items, count, leaf);
 
 	/* first the items, so that the leaf is not locked meanwhile */
 	for (int i = 0; i < count; i++)
-		writer->addresses[items[i]] = place_item(writer, items[i]);
+		writer->group.addresses[items[i]] = place_item(writer, items[i]);
 	for (int i = 0; i < count; i++)
 	{
 		if (i % writer->capacity == 0)
@@ -141,10 +134,8 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 				leaf->link.block = BufferGetBlockNumber(next);
 			buffer = next;
 		}
-		AnnoyAddLeafEntry(BufferGetPage(buffer), sketcher,
-						  writer->sketches + (Size) items[i] * writer->s,
-						  writer->unbounded[items[i]],
-						  &writer->addresses[items[i]]);
+		AnnoyAddItemEntry(BufferGetPage(buffer), sketcher, &writer->group,
+						  items[i]);
 	}
 	AnnoyLogPage(index, buffer);
 	UnlockReleaseBuffer(buffer);
@@ -162,16 +153,13 @@ write_items(LeafWriter *writer, int32 *items, int count, uint64 path)
 	if (parts > 1)
 	{
 		AnnoyHyperplane plane;
-		AnnoyRandom random;
 
-		plane.normal = palloc(writer->s);
-		AnnoySeedRandom(&random, path);
-		left = AnnoySplitItems(&writer->set, items, count,
-							   ANNOY_SPLIT_QUANTILE,
-							   (int) ((int64) count * (parts / 2) / parts),
-							   &random, &plane, writer->build->split_scratch,
-							   writer->margins, writer->split_order);
-		pfree(plane.normal);
+		left = AnnoySplitSet(&writer->group.set, items, count,
+							 ANNOY_SPLIT_QUANTILE,
+							 (int) ((int64) count * (parts / 2) / parts),
+							 path, &plane);
+		if (left > 0)
+			pfree(plane.normal);
 	}
 	if (left == 0)
 	{
@@ -185,14 +173,16 @@ write_items(LeafWriter *writer, int32 *items, int count, uint64 path)
 static void
 flush_group(LeafWriter *writer)
 {
-	if (writer->count == 0)
+	int32	   *items;
+
+	if (writer->group.count == 0)
 		return;
-	for (int i = 0; i < writer->count; i++)
-		writer->order[i] = i;
-	write_items(writer, writer->order, writer->count,
+	items = AnnoyListPositions(writer->group.count);
+	write_items(writer, items, writer->group.count,
 				AnnoyHash(AnnoyHash(writer->path, PATH_OF_GROUP),
 						  (uint64) writer->tids[0]));
-	writer->count = 0;
+	pfree(items);
+	writer->group.count = 0;
 	MemoryContextReset(writer->value_context);
 }
 
@@ -200,19 +190,18 @@ flush_group(LeafWriter *writer)
 static void
 load_item(LeafWriter *writer, const AnnoyBuildItem *item)
 {
-	int			i = writer->count++;
-	float	   *sketch = writer->sketches + (Size) i * writer->s;
+	AnnoyItemSet *group = &writer->group;
 	AnnoyBuild *build = writer->build;
+	int			i = group->count++;
 
 	writer->tids[i] = item->tid;
-	AnnoySketchValue(build, item->value, &writer->set.extra[i],
-					 &writer->unbounded[i]);
-	memcpy(sketch, build->sketch, sizeof(float) * writer->s);
-	writer->set.scale[i] =
-		AnnoyQuantiseSketch(writer->s, sketch,
-							writer->set.quantised + (Size) i * writer->s);
+	AnnoySketchValue(build, item->value, &group->set.extra[i],
+					 &group->unbounded[i]);
+	memcpy(group->sketches + (Size) i * writer->s, build->sketch,
+		   sizeof(float) * writer->s);
+	AnnoyPutSketch(&group->set, i, build->sketch);
 	if (writer->tree > 0)
-		AnnoyUnpackTid(item->address, &writer->addresses[i]);
+		AnnoyUnpackTid(item->address, &group->addresses[i]);
 	else if (item->stays)
 		writer->values[i] = item->value;
 	else
@@ -243,22 +232,6 @@ fill_directory(LeafWriter *writer, const int32 *leaves, int count,
 	return child;
 }
 
-/* The centroids of the leaves as a set to be split. */
-static void
-collect_centroids(LeafWriter *writer, AnnoySketchSet *set)
-{
-	int			s = writer->s;
-
-	AnnoyAllocateSet(set, s, writer->leaf_count);
-	for (int i = 0; i < writer->leaf_count; i++)
-	{
-		for (int j = 0; j < s; j++)
-			set->quantised[(Size) i * s + j] = writer->leaves[i].centroid[j];
-		set->scale[i] = writer->leaves[i].scale;
-		set->extra[i] = writer->leaves[i].extra;
-	}
-}
-
 /*
  * Puts leaves into one directory, or into several below new hyperplanes.  The
  * leftmost one keeps the block.
@@ -273,33 +246,15 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 		AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
 							   writer->s);
 	AnnoyHyperplane plane;
-	AnnoyRandom random;
 	AnnoyChild	node;
 	AnnoyChild	child;
 	int			left;
-	float	   *margins;
-	int32	   *order;
 
 	check_stack_depth();
 	if (count <= capacity)
 		return fill_directory(writer, leaves, count, block, parent);
 
-	plane.normal = palloc0(writer->s);
-	margins = palloc(sizeof(float) * count);
-	order = palloc(sizeof(int32) * count);
-	AnnoySeedRandom(&random, path);
-	left = AnnoySplitItems(centroids, leaves, count, ANNOY_SPLIT_QUANTILE,
-						   count / 2, &random, &plane,
-						   writer->build->split_scratch, margins, order);
-	if (left == 0)
-	{
-		/* equal centroids: a hyperplane that everything is on */
-		memset(plane.normal, 0, writer->s);
-		plane.scale = plane.extra_weight = plane.offset = 0.0f;
-		left = count / 2;
-	}
-	pfree(margins);
-	pfree(order);
+	left = AnnoySplitCentroids(centroids, leaves, count, path, &plane);
 	node = AnnoyAddNode(writer->build, writer->tree, &plane);
 	pfree(plane.normal);
 	parent.block = node.block;
@@ -318,21 +273,22 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 static void
 finish_directory(LeafWriter *writer, const AnnoyCellDirectory *directory)
 {
+	MemoryContext old = MemoryContextSwitchTo(writer->leaf_context);
 	AnnoySketchSet centroids;
-	int32	   *leaves = palloc(sizeof(int32) * Max(writer->leaf_count, 1));
 	AnnoyChild	child;
 
-	collect_centroids(writer, &centroids);
+	AnnoyAllocateSet(&centroids, writer->s, writer->leaf_count);
 	for (int i = 0; i < writer->leaf_count; i++)
-		leaves[i] = i;
-	child = split_directory(writer, &centroids, leaves, writer->leaf_count,
-							directory->block, directory->parent,
+		AnnoyPutCentroid(&centroids, i, &writer->leaves[i]);
+	child = split_directory(writer, &centroids,
+							AnnoyListPositions(writer->leaf_count),
+							writer->leaf_count, directory->block,
+							directory->parent,
 							AnnoyHash(AnnoyHash(writer->path, PATH_OF_DIRECTORY),
 									  directory->path));
 	if (child.block != directory->block)
 		AnnoySetChild(writer->build, directory->parent, &child);
-	AnnoyFreeSet(&centroids);
-	pfree(leaves);
+	MemoryContextSwitchTo(old);
 	writer->leaf_count = 0;
 	MemoryContextReset(writer->leaf_context);
 }
@@ -356,16 +312,9 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 	writer->fill = Max(1, (int) (writer->capacity * LEAF_FILL));
 	writer->path = AnnoyHash(AnnoyHash(build->seed, tree), 1);
 	n = writer->group_allocated = ANNOY_GROUP_LEAVES * writer->capacity;
-	writer->count = 0;
-	AnnoyAllocateSet(&writer->set, writer->s, n);
-	writer->sketches = palloc(sizeof(float) * writer->s * (Size) n);
-	writer->unbounded = palloc(sizeof(bool) * n);
+	AnnoyAllocateItems(&writer->group, writer->s, n);
 	writer->tids = palloc(sizeof(int64) * n);
-	writer->addresses = palloc(sizeof(ItemPointerData) * n);
 	writer->values = palloc(sizeof(struct varlena *) * n);
-	writer->order = palloc(sizeof(int32) * n);
-	writer->split_order = palloc(sizeof(int32) * n);
-	writer->margins = palloc(sizeof(float) * n);
 	writer->value_context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy values",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -381,7 +330,7 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 static void
 end_cell(LeafWriter *writer)
 {
-	if (writer->count >= (int) (writer->capacity * SMALL_CELL))
+	if (writer->group.count >= (int) (writer->capacity * SMALL_CELL))
 		flush_group(writer);
 }
 
@@ -402,7 +351,7 @@ write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
 	{
 		const AnnoyCellDirectory *d = &cells->directories[*directory];
 
-		if (writer->count > 0 && cell != present)
+		if (writer->group.count > 0 && cell != present)
 			end_cell(writer);
 		present = cell;
 		for (; cell >= d->first_cell + d->cell_count; d++, (*directory)++)
@@ -411,7 +360,7 @@ write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
 			finish_directory(writer, d);
 		}
 		load_item(writer, &item);
-		if (writer->count == writer->group_allocated)
+		if (writer->group.count == writer->group_allocated)
 			flush_group(writer);
 		AnnoyCountRow(writer->build, rows);
 	}
@@ -467,9 +416,7 @@ AnnoyWriteEmptyTree(Relation index, ForkNumber fork, int tree,
 	entry->leaf.block = block;
 	entry->leaf.version = ANNOY_FIRST_VERSION;
 	AnnoySetDirectoryCount(page, sketch_dimensions, 1);
-	root->block = BufferGetBlockNumber(buffer);
-	root->version = ANNOY_FIRST_VERSION;
-	root->slot = 0;
-	root->kind = ANNOY_PAGE_DIRECTORY;
+	*root = AnnoyDirectoryLink(BufferGetBlockNumber(buffer),
+							   ANNOY_FIRST_VERSION);
 	UnlockReleaseBuffer(buffer);
 }

@@ -404,10 +404,7 @@ sketch_sample(AnnoyBuild *build)
 		AnnoySketchValue(build,
 						 (struct varlena *) build->sampler.rows.elements[i].value,
 						 &set->extra[i], &unbounded);
-		set->scale[i] =
-			AnnoyQuantiseSketch(set->sketch_dimensions, build->sketch,
-								set->quantised +
-								(Size) i * set->sketch_dimensions);
+		AnnoyPutSketch(set, i, build->sketch);
 	}
 }
 
@@ -522,7 +519,6 @@ AnnoyFixSpace(AnnoyBuild *build, int work_mem)
 
 	s = build->forest->meta.sketch_dimensions;
 	build->sketch = palloc(sizeof(float) * s);
-	build->split_scratch = palloc(sizeof(float) * AnnoySplitScratch(s));
 	centre = palloc(sizeof(float) * build->dimensions);
 	build->members = palloc(sizeof(AnnoySampleRow) * ANNOY_CALIBRATION_MEMBERS);
 	if (leader)

@@ -101,10 +101,7 @@ AnnoyAddNode(AnnoyBuild *build, int tree, const AnnoyHyperplane *plane)
 {
 	int			s = build->forest->sketcher.sketch_dimensions;
 	Buffer		buffer = InvalidBuffer;
-	Page		page;
-	AnnoyInnerHeader *header;
-	AnnoyNode	node;
-	AnnoyChild	child;
+	uint16		slot;
 
 	if (BlockNumberIsValid(build->inner_block))
 	{
@@ -123,22 +120,10 @@ AnnoyAddNode(AnnoyBuild *build, int tree, const AnnoyHyperplane *plane)
 		build->inner_block = BufferGetBlockNumber(buffer);
 		remember_block(build, build->inner_block);
 	}
-	page = BufferGetPage(buffer);
-	header = AnnoyPageGetInnerHeader(page);
-	child.block = build->inner_block;
-	child.slot = header->count++;
-	child.kind = ANNOY_PAGE_INNER;
-	child.version = ANNOY_ANY_VERSION;
-	node = AnnoyPageGetNode(page, s, child.slot);
-	memset(node, 0, offsetof(AnnoyNodeData, normal));
-	node->offset = plane->offset;
-	node->scale = plane->scale;
-	node->extra_weight = plane->extra_weight;
-	memcpy(node->normal, plane->normal, s);
-	((PageHeader) page)->pd_lower += AnnoyNodeSize(s);
+	slot = AnnoyAppendNode(BufferGetPage(buffer), s, plane);
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
-	return child;
+	return AnnoyNodeLink(build->inner_block, slot);
 }
 
 /* Sets a child of a node; a parent without a block stands for the tree's root. */
@@ -170,7 +155,6 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	const AnnoySketcher *sketcher = &build->forest->sketcher;
 	Buffer		buffer;
 	Page		page;
-	AnnoyChild	child;
 
 	if (BlockNumberIsValid(block))
 		buffer = AnnoyReadPage(build->index, block, ANNOY_PAGE_DIRECTORY,
@@ -187,23 +171,7 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	AnnoyFillDirectory(page, sketcher, AnnoyChooseDirectoryForm(sketcher, 0.0f),
 					   entries, count);
 	MarkBufferDirty(buffer);
-	child.block = BufferGetBlockNumber(buffer);
-	child.version = ANNOY_FIRST_VERSION;
-	child.slot = 0;
-	child.kind = ANNOY_PAGE_DIRECTORY;
+	block = BufferGetBlockNumber(buffer);
 	UnlockReleaseBuffer(buffer);
-	return child;
-}
-
-/* The quantised mean of some items; centroid->centroid is the caller's. */
-void
-AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
-					 const int32 *items, int count, AnnoyCentroid *centroid)
-{
-	int			s = set->sketch_dimensions;
-	float	   *mean = build->split_scratch;
-
-	AnnoyMeanSketch(set, items, count, mean, &centroid->extra, mean + s);
-	AnnoyQuantiseCentroid(s, mean, centroid->centroid, &centroid->scale,
-						  &centroid->norm_squared);
+	return AnnoyDirectoryLink(block, ANNOY_FIRST_VERSION);
 }

@@ -18,9 +18,6 @@ extern AnnoyChild AnnoyWriteDirectory(AnnoyBuild *build, int tree,
 									  BlockNumber block, AnnoyParent parent,
 									  const AnnoyCentroid *const *entries,
 									  int count);
-extern void AnnoyMeasureCentroid(AnnoyBuild *build, const AnnoySketchSet *set,
-								 const int32 *items, int count,
-								 AnnoyCentroid *centroid);
 extern void AnnoyLogPage(Relation index, Buffer buffer);
 extern void AnnoyLogOpenPages(AnnoyBuild *build);
 extern void AnnoyEndPages(AnnoyBuild *build);

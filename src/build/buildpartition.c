@@ -113,11 +113,9 @@ static int
 grow_top(CellBuilder *builder, Subtree *top, const AnnoySketchSet *sample,
 		 int sample_count, int64 total, uint64 path)
 {
-	int32	   *items = palloc(sizeof(int32) * sample_count);
+	int32	   *items = AnnoyListPositions(sample_count);
 	int			partition_items;
 
-	for (int i = 0; i < sample_count; i++)
-		items[i] = i;
 	if (total <= builder->set_items)
 		partition_items = sample_count;
 	else
@@ -168,6 +166,17 @@ clear_links(Subtree *top)
  * ---------------------------------------------------------------------
  */
 
+static void
+put_record(AnnoySketchSet *set, int place, const SketchRecord *record)
+{
+	int			s = set->sketch_dimensions;
+
+	memcpy(set->quantised + (Size) place * s, record->quantised,
+		   sizeof(int16) * s);
+	set->scale[place] = record->scale;
+	set->extra[place] = record->extra;
+}
+
 /* Splits a partition in memory. */
 static AnnoyChild
 split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
@@ -191,10 +200,7 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	AnnoySeekPartition(reader, partition);
 	while ((record = AnnoyNextRecord(reader, &stays)) != NULL && n < count)
 	{
-		memcpy(set.quantised + (Size) n * builder->s, record->quantised,
-			   sizeof(int16) * builder->s);
-		set.scale[n] = record->scale;
-		set.extra[n] = record->extra;
+		put_record(&set, n, record);
 		tids[n].tid = record->tid;
 		tids[n].place = n;
 		n++;
@@ -237,13 +243,8 @@ sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 		  AnnoyCompareSampleTids);
 	AnnoyAllocateSet(sample, builder->s, wanted);
 	for (int i = 0; i < wanted; i++)
-	{
-		record = (SketchRecord *) sampler.rows.elements[i].value;
-		memcpy(sample->quantised + (Size) i * builder->s, record->quantised,
-			   sizeof(int16) * builder->s);
-		sample->scale[i] = record->scale;
-		sample->extra[i] = record->extra;
-	}
+		put_record(sample, i,
+				   (SketchRecord *) sampler.rows.elements[i].value);
 	return wanted;
 }
 

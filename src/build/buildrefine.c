@@ -118,8 +118,8 @@ AnnoyRefineCells(CellBuilder *builder, Subtree *subtree,
 			int			first = i > 0 ? ends[i - 1] : 0;
 
 			if (ends[i] > first)
-				AnnoyMeasureCentroid(builder->build, set, members + first,
-									 ends[i] - first, state.cells[i]);
+				AnnoyMeasureCentroid(set, members + first, ends[i] - first,
+									 state.cells[i]);
 		}
 	}
 	pfree(state.cells);

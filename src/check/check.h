@@ -106,9 +106,16 @@ AnnoyTestBit(const AnnoyBits *bits, uint64 number)
 static inline int64
 AnnoyPackRow(const ItemPointerData *heap_tid, uint16 payload)
 {
-	return (int64) ((uint64) ItemPointerGetBlockNumberNoCheck(heap_tid) << 32 |
-					(uint64) ItemPointerGetOffsetNumberNoCheck(heap_tid) << 16 |
-					payload);
+	return (int64) ((uint64) AnnoyPackTid(heap_tid) << 16 | payload);
+}
+
+static inline ItemPointerData
+AnnoyRowTid(int64 row)
+{
+	ItemPointerData heap_tid;
+
+	AnnoyUnpackTid((int64) ((uint64) row >> 16), &heap_tid);
+	return heap_tid;
 }
 
 /* checkpages.c */

@@ -369,13 +369,15 @@ AnnoyVerifyTreeComplete(AnnoyCheck *check, int tree)
 static void
 report_row(AnnoyCheck *check, int64 row, const char *what)
 {
+	ItemPointerData heap_tid = AnnoyRowTid(row);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_INDEX_CORRUPTED),
 			 errmsg("index \"%s\" does not match table \"%s\" at row (%u,%u): %s",
 					RelationGetRelationName(check->index),
 					RelationGetRelationName(check->heap),
-					(BlockNumber) ((uint64) row >> 32),
-					(OffsetNumber) ((uint64) row >> 16 & 0xFFFF), what),
+					ItemPointerGetBlockNumberNoCheck(&heap_tid),
+					ItemPointerGetOffsetNumberNoCheck(&heap_tid), what),
 			 errhint("Please REINDEX it.")));
 }
 
@@ -447,8 +449,7 @@ next_index_row(AnnoyCheck *check, int64 *row)
 	*row = DatumGetInt64(value);
 	if (*row >> 16 == previous >> 16)
 	{
-		ItemPointerSet(&heap_tid, (BlockNumber) ((uint64) *row >> 32),
-					   (OffsetNumber) ((uint64) *row >> 16 & 0xFFFF));
+		heap_tid = AnnoyRowTid(*row);
 		if (AnnoyRowIsVisible(check, &heap_tid))
 			report_row(check, *row, "it is in the index twice");
 	}

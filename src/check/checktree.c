@@ -627,8 +627,7 @@ verify_node(TreeCheck *state, AnnoyChild child)
 
 	AnnoyCopyVerifiedPage(check, child.block, ANNOY_PAGE_INNER, state->tree,
 						  &copy);
-	if (child.slot >= AnnoyPageGetInnerHeader(copy.data)->count)
-		AnnoyReportCorruption(check->index, child.block, "no such node");
+	AnnoyCheckNode(check->index, child.block, copy.data, check->s, child.slot);
 	reach_node(state, child.block, child.slot);
 	node = AnnoyPageGetNode(copy.data, check->s, child.slot);
 	if (!isfinite(node->offset) || !isfinite(node->scale) ||

@@ -24,8 +24,6 @@ StaticAssertDecl(MAX_BITS <= PG_UINT16_MAX, "bits can be numbered by 16 bits");
 
 PG_FUNCTION_INFO_V1(annoy_hamming_distance);
 PG_FUNCTION_INFO_V1(annoy_jaccard_distance);
-PG_FUNCTION_INFO_V1(annoy_bit_hamming_support);
-PG_FUNCTION_INFO_V1(annoy_bit_jaccard_support);
 
 /* ---------------------------------------------------------------------
  * Distances
@@ -149,26 +147,5 @@ static const AnnoyElementType bit_element = {
 	.floats = bit_floats
 };
 
-static const AnnoyOpclassInfo bit_hamming_info = {
-	.metric = ANNOY_METRIC_HAMMING,
-	.element = &bit_element
-};
-
-static const AnnoyOpclassInfo bit_jaccard_info = {
-	.metric = ANNOY_METRIC_JACCARD,
-	.element = &bit_element
-};
-
-/* SQL: annoy_bit_hamming_support(internal) returns internal */
-Datum
-annoy_bit_hamming_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&bit_hamming_info);
-}
-
-/* SQL: annoy_bit_jaccard_support(internal) returns internal */
-Datum
-annoy_bit_jaccard_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&bit_jaccard_info);
-}
+ANNOY_INFO_FUNCTION(annoy_bit_hamming_support, ANNOY_METRIC_HAMMING, bit_element);
+ANNOY_INFO_FUNCTION(annoy_bit_jaccard_support, ANNOY_METRIC_JACCARD, bit_element);

@@ -25,37 +25,24 @@
  */
 typedef struct HalfvecValue
 {
-	int32		vl_len_;		/* varlena header (do not touch directly!) */
-	int16		dimensions;
-	int16		unused;
+	AnnoyVectorHeader header;
 	uint16		elements[FLEXIBLE_ARRAY_MEMBER];
 } HalfvecValue;
 
 StaticAssertDecl(offsetof(HalfvecValue, elements) == 8,
 				 "elements of a halfvec begin at byte 8");
 
-PG_FUNCTION_INFO_V1(annoy_halfvec_l2_support);
-PG_FUNCTION_INFO_V1(annoy_halfvec_cosine_support);
-PG_FUNCTION_INFO_V1(annoy_halfvec_ip_support);
-PG_FUNCTION_INFO_V1(annoy_halfvec_l1_support);
-
-/* Checks what the heap gave us before anything relies on it. */
 static int
 halfvec_dimensions(const void *value)
 {
-	const HalfvecValue *halfvec = value;
-	Size		size = VARSIZE(halfvec);
+	const AnnoyVectorHeader *header = value;
 
-	if (size < offsetof(HalfvecValue, elements) ||
-		halfvec->dimensions < 1 ||
-		halfvec->dimensions > ANNOY_MAX_DIMENSIONS ||
-		size != offsetof(HalfvecValue, elements) +
-		halfvec->dimensions * sizeof(uint16))
+	if (!AnnoyVectorIsSound(header, sizeof(uint16)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("malformed halfvec value of %zu bytes", size)));
-
-	return halfvec->dimensions;
+				 errmsg("malformed halfvec value of %zu bytes",
+						(Size) VARSIZE(value))));
+	return header->dimensions;
 }
 
 static const float *
@@ -63,7 +50,7 @@ halfvec_floats(const void *value, float *scratch)
 {
 	const HalfvecValue *halfvec = value;
 
-	AnnoyHalfToFloat(halfvec->elements, scratch, halfvec->dimensions);
+	AnnoyHalfToFloat(halfvec->elements, scratch, halfvec->header.dimensions);
 	return scratch;
 }
 
@@ -75,50 +62,7 @@ static const AnnoyElementType halfvec_element = {
 	.floats = halfvec_floats
 };
 
-static const AnnoyOpclassInfo halfvec_l2_info = {
-	.metric = ANNOY_METRIC_L2,
-	.element = &halfvec_element
-};
-
-static const AnnoyOpclassInfo halfvec_cosine_info = {
-	.metric = ANNOY_METRIC_COSINE,
-	.element = &halfvec_element
-};
-
-static const AnnoyOpclassInfo halfvec_ip_info = {
-	.metric = ANNOY_METRIC_INNER_PRODUCT,
-	.element = &halfvec_element
-};
-
-static const AnnoyOpclassInfo halfvec_l1_info = {
-	.metric = ANNOY_METRIC_L1,
-	.element = &halfvec_element
-};
-
-/* SQL: annoy_halfvec_l2_support(internal) returns internal */
-Datum
-annoy_halfvec_l2_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&halfvec_l2_info);
-}
-
-/* SQL: annoy_halfvec_cosine_support(internal) returns internal */
-Datum
-annoy_halfvec_cosine_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&halfvec_cosine_info);
-}
-
-/* SQL: annoy_halfvec_ip_support(internal) returns internal */
-Datum
-annoy_halfvec_ip_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&halfvec_ip_info);
-}
-
-/* SQL: annoy_halfvec_l1_support(internal) returns internal */
-Datum
-annoy_halfvec_l1_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&halfvec_l1_info);
-}
+ANNOY_INFO_FUNCTION(annoy_halfvec_l2_support, ANNOY_METRIC_L2, halfvec_element);
+ANNOY_INFO_FUNCTION(annoy_halfvec_cosine_support, ANNOY_METRIC_COSINE, halfvec_element);
+ANNOY_INFO_FUNCTION(annoy_halfvec_ip_support, ANNOY_METRIC_INNER_PRODUCT, halfvec_element);
+ANNOY_INFO_FUNCTION(annoy_halfvec_l1_support, ANNOY_METRIC_L1, halfvec_element);

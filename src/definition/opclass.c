@@ -16,37 +16,34 @@
 
 typedef struct VectorValue
 {
-	int32		vl_len_;		/* varlena header (do not touch directly!) */
-	int16		dimensions;
-	int16		unused;
+	AnnoyVectorHeader header;
 	float4		elements[FLEXIBLE_ARRAY_MEMBER];
 } VectorValue;
 
 StaticAssertDecl(offsetof(VectorValue, elements) == 8,
 				 "elements of a vector begin at byte 8");
 
-PG_FUNCTION_INFO_V1(annoy_vector_l2_support);
-PG_FUNCTION_INFO_V1(annoy_vector_cosine_support);
-PG_FUNCTION_INFO_V1(annoy_vector_ip_support);
-PG_FUNCTION_INFO_V1(annoy_vector_l1_support);
+bool
+AnnoyVectorIsSound(const AnnoyVectorHeader *value, Size element_size)
+{
+	Size		size = VARSIZE(value);
 
-/* Checks what the heap gave us before anything relies on it. */
+	return size >= sizeof(AnnoyVectorHeader) && value->dimensions >= 1 &&
+		value->dimensions <= ANNOY_MAX_DIMENSIONS &&
+		size == sizeof(AnnoyVectorHeader) + value->dimensions * element_size;
+}
+
 static int
 vector_dimensions(const void *value)
 {
-	const VectorValue *vector = value;
-	Size		size = VARSIZE(vector);
+	const AnnoyVectorHeader *header = value;
 
-	if (size < offsetof(VectorValue, elements) ||
-		vector->dimensions < 1 ||
-		vector->dimensions > ANNOY_MAX_DIMENSIONS ||
-		size != offsetof(VectorValue, elements) +
-		vector->dimensions * sizeof(float4))
+	if (!AnnoyVectorIsSound(header, sizeof(float4)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("malformed vector value of %zu bytes", size)));
-
-	return vector->dimensions;
+				 errmsg("malformed vector value of %zu bytes",
+						(Size) VARSIZE(value))));
+	return header->dimensions;
 }
 
 static const float *
@@ -63,53 +60,10 @@ static const AnnoyElementType vector_element = {
 	.floats = vector_floats
 };
 
-static const AnnoyOpclassInfo vector_l2_info = {
-	.metric = ANNOY_METRIC_L2,
-	.element = &vector_element
-};
-
-static const AnnoyOpclassInfo vector_cosine_info = {
-	.metric = ANNOY_METRIC_COSINE,
-	.element = &vector_element
-};
-
-static const AnnoyOpclassInfo vector_ip_info = {
-	.metric = ANNOY_METRIC_INNER_PRODUCT,
-	.element = &vector_element
-};
-
-static const AnnoyOpclassInfo vector_l1_info = {
-	.metric = ANNOY_METRIC_L1,
-	.element = &vector_element
-};
-
-/* SQL: annoy_vector_l2_support(internal) returns internal */
-Datum
-annoy_vector_l2_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&vector_l2_info);
-}
-
-/* SQL: annoy_vector_cosine_support(internal) returns internal */
-Datum
-annoy_vector_cosine_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&vector_cosine_info);
-}
-
-/* SQL: annoy_vector_ip_support(internal) returns internal */
-Datum
-annoy_vector_ip_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&vector_ip_info);
-}
-
-/* SQL: annoy_vector_l1_support(internal) returns internal */
-Datum
-annoy_vector_l1_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(&vector_l1_info);
-}
+ANNOY_INFO_FUNCTION(annoy_vector_l2_support, ANNOY_METRIC_L2, vector_element);
+ANNOY_INFO_FUNCTION(annoy_vector_cosine_support, ANNOY_METRIC_COSINE, vector_element);
+ANNOY_INFO_FUNCTION(annoy_vector_ip_support, ANNOY_METRIC_INNER_PRODUCT, vector_element);
+ANNOY_INFO_FUNCTION(annoy_vector_l1_support, ANNOY_METRIC_L1, vector_element);
 
 /* What the operator class of an index says; lives for ever. */
 const AnnoyOpclassInfo *

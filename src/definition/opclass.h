@@ -51,9 +51,37 @@ typedef struct AnnoyOpclassInfo
 } AnnoyOpclassInfo;
 
 #ifdef POSTGRES_H
+#include "fmgr.h"
 #include "utils/relcache.h"
 
 #include "annoycompat.h"
+
+/* The support function ANNOY_INFO_PROC of an operator class. */
+#define ANNOY_INFO_FUNCTION(name, its_metric, its_element) \
+PG_FUNCTION_INFO_V1(name); \
+Datum \
+name(PG_FUNCTION_ARGS) \
+{ \
+	static const AnnoyOpclassInfo info = { \
+		.metric = (its_metric), \
+		.element = &(its_element) \
+	}; \
+\
+	PG_RETURN_POINTER(&info); \
+} \
+extern int	no_such_variable
+
+/* What begins the values of vector and halfvec; their elements follow. */
+typedef struct AnnoyVectorHeader
+{
+	int32		vl_len_;		/* varlena header (do not touch directly!) */
+	int16		dimensions;
+	int16		unused;
+} AnnoyVectorHeader;
+
+/* Checks what the heap gave us before anything relies on it. */
+extern bool AnnoyVectorIsSound(const AnnoyVectorHeader *value,
+							   Size element_size);
 
 extern const AnnoyOpclassInfo *AnnoyGetOpclassInfo(Relation index);
 

@@ -91,11 +91,14 @@ typedef struct Neighbors
 /* Neighbours for which there is room at first. */
 #define NEIGHBORS_INITIAL 64
 
+/* The index is the first argument of every function here. */
 static void
-open_estimator(Estimator *estimator, Oid index)
+open_estimator(Estimator *estimator, FunctionCallInfo fcinfo)
 {
 	memset(estimator, 0, sizeof(Estimator));
-	AnnoyOpenIndexAndTable(index, &estimator->index, &estimator->heap);
+	AnnoyOpenIndexAndTable(PG_GETARG_OID(0), &estimator->index,
+						   &estimator->heap);
+	estimator->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	estimator->metric = AnnoyGetOpclassInfo(estimator->index)->metric;
 }
 
@@ -109,19 +112,17 @@ close_estimator(Estimator *estimator)
 
 /* Takes the arguments n_neighbors and search_k, of which both may be NULL. */
 static void
-take_limits(Estimator *estimator, FunctionCallInfo fcinfo, int n_argument,
-			int search_k_argument)
+take_limits(Estimator *estimator, FunctionCallInfo fcinfo)
 {
-	estimator->n_neighbors = PG_ARGISNULL(n_argument) ?
-		AnnoyGetNeighbors(estimator->index) : PG_GETARG_INT32(n_argument);
+	estimator->n_neighbors = PG_ARGISNULL(2) ?
+		AnnoyGetNeighbors(estimator->index) : PG_GETARG_INT32(2);
 	if (estimator->n_neighbors < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("number of neighbors must be positive, not %d",
 						estimator->n_neighbors)));
 
-	estimator->search_k = PG_ARGISNULL(search_k_argument) ?
-		ANNOY_AUTOMATIC : PG_GETARG_INT32(search_k_argument);
+	estimator->search_k = PG_ARGISNULL(3) ? ANNOY_AUTOMATIC : PG_GETARG_INT32(3);
 	if (estimator->search_k != ANNOY_AUTOMATIC && estimator->search_k < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -301,6 +302,21 @@ find_neighbors(Estimator *estimator, Datum query, const ExcludedItems *excluded)
 	return neighbors;
 }
 
+/* A row of the result: its last two columns are item and distance. */
+static void
+report_neighbor(Estimator *estimator, Neighbor *neighbor, Datum *values,
+				int columns)
+{
+	bool		nulls[4] = {false, false, false, false};
+
+	values[columns - 2] = PointerGetDatum(&neighbor->item);
+	values[columns - 1] =
+		Float8GetDatum(AnnoyConvertDistance(estimator->metric,
+											neighbor->distance));
+	tuplestore_putvalues(estimator->result->setResult,
+						 estimator->result->setDesc, values, nulls);
+}
+
 /* Rows (item, distance) for one query, as many as there are. */
 static void
 report_neighbors(Estimator *estimator, Datum query)
@@ -311,15 +327,9 @@ report_neighbors(Estimator *estimator, Datum query)
 	neighbors = find_neighbors(estimator, query, &nothing_excluded);
 	for (int i = 0; i < neighbors.count; i++)
 	{
-		Neighbor   *neighbor = &neighbors.rows[i];
 		Datum		values[2];
-		bool		nulls[2] = {false, false};
 
-		values[0] = PointerGetDatum(&neighbor->item);
-		values[1] = Float8GetDatum(AnnoyConvertDistance(estimator->metric,
-														neighbor->distance));
-		tuplestore_putvalues(estimator->result->setResult,
-							 estimator->result->setDesc, values, nulls);
+		report_neighbor(estimator, &neighbors.rows[i], values, 2);
 	}
 	pfree(neighbors.rows);
 	end_queries(estimator);
@@ -345,17 +355,9 @@ report_transformed(Estimator *estimator, int number, Datum query,
 				 errdetail("Excluded items are not counted.")));
 	for (int i = 0; i < neighbors.count; i++)
 	{
-		Neighbor   *neighbor = &neighbors.rows[i];
-		Datum		values[4];
-		bool		nulls[4] = {false, false, false, false};
+		Datum		values[4] = {Int32GetDatum(number), Int32GetDatum(i + 1)};
 
-		values[0] = Int32GetDatum(number);
-		values[1] = Int32GetDatum(i + 1);
-		values[2] = PointerGetDatum(&neighbor->item);
-		values[3] = Float8GetDatum(AnnoyConvertDistance(estimator->metric,
-														neighbor->distance));
-		tuplestore_putvalues(estimator->result->setResult,
-							 estimator->result->setDesc, values, nulls);
+		report_neighbor(estimator, &neighbors.rows[i], values, 4);
 	}
 	pfree(neighbors.rows);
 }
@@ -372,10 +374,9 @@ annoy_nns_by_vector(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	open_estimator(&estimator, PG_GETARG_OID(0));
-	estimator.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	open_estimator(&estimator, fcinfo);
 	check_query_type(&estimator, get_fn_expr_argtype(fcinfo->flinfo, 1));
-	take_limits(&estimator, fcinfo, 2, 3);
+	take_limits(&estimator, fcinfo);
 	if (!PG_ARGISNULL(1))
 		report_neighbors(&estimator, PG_GETARG_DATUM(1));
 	close_estimator(&estimator);
@@ -396,9 +397,8 @@ annoy_nns_by_item(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	open_estimator(&estimator, PG_GETARG_OID(0));
-	estimator.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	take_limits(&estimator, fcinfo, 2, 3);
+	open_estimator(&estimator, fcinfo);
+	take_limits(&estimator, fcinfo);
 	if (!PG_ARGISNULL(1))
 	{
 		AnnoyBeginRows(&rows, estimator.heap, estimator.index);
@@ -422,7 +422,7 @@ annoy_distance(PG_FUNCTION_ARGS)
 	Datum		b;
 	double		distance;
 
-	open_estimator(&estimator, PG_GETARG_OID(0));
+	open_estimator(&estimator, fcinfo);
 	AnnoyBeginRows(&rows, estimator.heap, estimator.index);
 	a = AnnoyGetRowValue(&rows, (ItemPointer) PG_GETARG_POINTER(1));
 	b = AnnoyGetRowValue(&rows, (ItemPointer) PG_GETARG_POINTER(2));
@@ -457,11 +457,10 @@ annoy_transform(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	open_estimator(&estimator, PG_GETARG_OID(0));
-	estimator.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	open_estimator(&estimator, fcinfo);
 	queries = PG_GETARG_ARRAYTYPE_P(1);
 	check_query_type(&estimator, ARR_ELEMTYPE(queries));
-	take_limits(&estimator, fcinfo, 2, 3);
+	take_limits(&estimator, fcinfo);
 	excluded = get_excluded_items(fcinfo, 4);
 
 	get_typlenbyvalalign(ARR_ELEMTYPE(queries), &length, &by_value, &alignment);
@@ -496,9 +495,8 @@ annoy_transform_items(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	open_estimator(&estimator, PG_GETARG_OID(0));
-	estimator.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	take_limits(&estimator, fcinfo, 2, 3);
+	open_estimator(&estimator, fcinfo);
+	take_limits(&estimator, fcinfo);
 	excluded = get_excluded_items(fcinfo, 4);
 
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TIDOID, sizeof(ItemPointerData),

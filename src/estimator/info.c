@@ -116,9 +116,7 @@ report_subtree(LeafItems *state, AnnoyChild child)
 	buffer = AnnoyReadPage(state->index, child.block, ANNOY_PAGE_INNER,
 						   BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
-	if (child.slot >= AnnoyPageGetInnerHeader(page)->count ||
-		child.slot >= AnnoyInnerCapacity(state->s))
-		AnnoyReportCorruption(state->index, child.block, "no such node");
+	AnnoyCheckNode(state->index, child.block, page, state->s, child.slot);
 	memcpy(children, AnnoyPageGetNode(page, state->s, child.slot)->child,
 		   sizeof(children));
 	UnlockReleaseBuffer(buffer);

@@ -159,15 +159,6 @@ check_payload(const AnnoyFile *file, uint64_t header, uint64_t payload,
 	return true;
 }
 
-static int32_t
-get_host_int(const char *bytes)
-{
-	int32_t		value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return value;
-}
-
 /* The fields before a Hamming snapshot repeat what is said elsewhere. */
 static bool
 check_hamming_header(AnnoyFile *file, uint64_t *offset, int32_t *items,
@@ -177,13 +168,13 @@ check_hamming_header(AnnoyFile *file, uint64_t *offset, int32_t *items,
 
 	if (bytes == NULL)
 		return false;
-	if (get_host_int(bytes) != file->layout.dimensions ||
-		get_host_int(bytes + 4) != (int32_t) (file->layout.vector_size /
+	if (AnnoyFileInt(bytes) != file->layout.dimensions ||
+		AnnoyFileInt(bytes + 4) != (int32_t) (file->layout.vector_size /
 											  sizeof(uint64_t)) ||
-		get_host_int(bytes + 12) != 0)
+		AnnoyFileInt(bytes + 12) != 0)
 		return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 							   "header of the Hamming snapshot is damaged");
-	*items = get_host_int(bytes + 8);
+	*items = AnnoyFileInt(bytes + 8);
 	*offset += HAMMING_HEADER;
 	return true;
 }
@@ -202,8 +193,8 @@ check_roots(AnnoyFile *file, uint64_t offset, AnnoyFileError *error)
 
 		if (bytes == NULL)
 			return false;
-		if (get_host_int(bytes) < file->n_items ||
-			get_host_int(bytes) >= file->n_nodes)
+		if (AnnoyFileInt(bytes) < file->n_items ||
+			AnnoyFileInt(bytes) >= file->n_nodes)
 			return AnnoyFileFailed(error, ANNOY_FILE_DAMAGED,
 								   "root %lld is not a node",
 								   (long long) i);
@@ -247,10 +238,10 @@ open_snapshot(AnnoyFile *file, AnnoyFileError *error)
 	bytes = AnnoyFileBytes(file, offset, SNAPSHOT_HEADER, error);
 	if (bytes == NULL)
 		return false;
-	file->n_items = get_host_int(bytes);
-	file->n_nodes = get_host_int(bytes + 4);
+	file->n_items = AnnoyFileInt(bytes);
+	file->n_nodes = AnnoyFileInt(bytes + 4);
 	memcpy(&roots, bytes + 8, sizeof(roots));
-	capacity = get_host_int(bytes + 16);
+	capacity = AnnoyFileInt(bytes + 16);
 	offset += SNAPSHOT_HEADER;
 	if (file->n_items < 0 || file->n_items > capacity ||
 		file->n_nodes < 0 || file->n_nodes > capacity ||

@@ -15,17 +15,6 @@
 
 #include "exchange/annoyfiletree.h"
 
-/* Largest power of two, not above n, that is a whole block of a rotation. */
-static int
-largest_block(int n)
-{
-	int			block = ANNOY_RUN;
-
-	while (block <= n / 2)
-		block *= 2;
-	return block;
-}
-
 /* Walsh-Hadamard transform in place; its matrix is symmetric. */
 static void
 transform_block(int n, float *x)
@@ -85,7 +74,7 @@ AnnoyMapHyperplane(const AnnoySketcher *sketcher, const AnnoyHyperplane *plane,
 
 		while (start < padded)
 		{
-			int			block = largest_block(padded - start);
+			int			block = AnnoyRotationBlock(padded - start);
 
 			transform_block(block, from + start);
 			return_runs(block, sketcher->plan[round] + start / ANNOY_RUN,

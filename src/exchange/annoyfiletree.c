@@ -227,9 +227,7 @@ draw_sample(AnnoyFileGrower *grower, const int32_t *ids, int32_t count,
 		if (!AnnoyMakeSketch(grower->sketcher, vector, sketch + s, sketch,
 							 &grower->sketches.extra[n], &unbounded))
 			continue;			/* without direction, on no side */
-		grower->sketches.scale[n] =
-			AnnoyQuantiseSketch(s, sketch, grower->sketches.quantised +
-								(size_t) n * (size_t) s);
+		AnnoyPutSketch(&grower->sketches, n, sketch);
 		grower->lifts[n] = item_lift(grower);
 		n++;
 	}

@@ -15,6 +15,7 @@
 
 #include "annoycompat.h"
 #include "exchange/exchange.h"
+#include "forest/sketchset.h"
 
 StaticAssertDecl(sizeof(AnnoyChild) <= sizeof(AnnoyFilePlace),
 				 "a place holds a link");
@@ -38,9 +39,7 @@ read_hyperplane(AnnoyIndexGuide *guide, const AnnoyChild *child,
 	Page		page = BufferGetPage(buffer);
 	AnnoyNode	node;
 
-	if (child->slot >= AnnoyPageGetInnerHeader(page)->count ||
-		child->slot >= AnnoyInnerCapacity(s))
-		AnnoyReportCorruption(guide->index, child->block, "no such node");
+	AnnoyCheckNode(guide->index, child->block, page, s, child->slot);
 	node = AnnoyPageGetNode(page, s, child->slot);
 	post->plane.scale = node->scale;
 	post->plane.extra_weight = node->extra_weight;
@@ -127,16 +126,11 @@ void
 AnnoyInitIndexGuide(AnnoyIndexGuide *guide, Relation index,
 					const AnnoyForest *forest)
 {
-	int			s = forest->sketcher.sketch_dimensions;
-
 	guide->index = index;
 	guide->forest = forest;
 	guide->order = palloc(sizeof(int32) * ANNOY_MAX_GUIDE_CENTROIDS);
-	guide->centroids.sketch_dimensions = s;
-	guide->centroids.quantised = palloc(sizeof(int16) * s *
-										ANNOY_MAX_GUIDE_CENTROIDS);
-	guide->centroids.scale = palloc(sizeof(float) * ANNOY_MAX_GUIDE_CENTROIDS);
-	guide->centroids.extra = palloc(sizeof(float) * ANNOY_MAX_GUIDE_CENTROIDS);
+	AnnoyAllocateSet(&guide->centroids, forest->sketcher.sketch_dimensions,
+					 ANNOY_MAX_GUIDE_CENTROIDS);
 	guide->guide.context = guide;
 	guide->guide.read = read_place;
 }

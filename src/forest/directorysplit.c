@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 
 #include "arith/random.h"
-#include "arith/split.h"
+#include "forest/sketchset.h"
 #include "forest/treesplit.h"
 
 /* A directory on its way to more room. */
@@ -58,8 +58,8 @@ lock_parent(AnnoyTreeInserter *inserter, int tree, AnnoyParent parent,
 		buffer = AnnoyReadPage(inserter->index, block, ANNOY_PAGE_INNER,
 							   BUFFER_LOCK_EXCLUSIVE);
 		page = BufferGetPage(buffer);
-		if (parent.slot >= AnnoyPageGetInnerHeader(page)->count ||
-			parent.slot >= AnnoyInnerCapacity(inserter->s) || parent.side > 1)
+		AnnoyCheckNode(inserter->index, block, page, inserter->s, parent.slot);
+		if (parent.side > 1)
 			AnnoyReportCorruption(inserter->index, block, "no such node");
 		link = &AnnoyPageGetNode(page, inserter->s, parent.slot)->child[parent.side];
 	}
@@ -156,44 +156,21 @@ load_centroids(AnnoyTreeInserter *inserter, DirectorySplit *split)
 static void
 divide_leaves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 {
-	int			s = inserter->s;
 	int			count = split->count;
 	uint32		version =
 		AnnoyPageGetDirectoryHeader(split->before.data)->version;
-	int32	   *items = palloc(sizeof(int32) * count);
+	int32	   *order = AnnoyListPositions(count);
 	const AnnoyCentroid **leaves = palloc(sizeof(AnnoyCentroid *) * count);
 	AnnoySketchSet set;
-	AnnoyRandom random;
 
-	set.sketch_dimensions = s;
-	set.quantised = palloc(sizeof(int16) * s * count);
-	set.scale = palloc(sizeof(float) * count);
-	set.extra = palloc(sizeof(float) * count);
+	AnnoyAllocateSet(&set, inserter->s, count);
 	for (int i = 0; i < count; i++)
-	{
-		for (int j = 0; j < s; j++)
-			set.quantised[i * s + j] = split->leaves[i]->centroid[j];
-		set.scale[i] = split->leaves[i]->scale;
-		set.extra[i] = split->leaves[i]->extra;
-		items[i] = i;
-	}
-	split->plane.normal = palloc0(s);
-	AnnoySeedRandom(&random, AnnoyHash(inserter->forest->meta.seed, version));
-	split->left = AnnoySplitItems(&set, items, count, ANNOY_SPLIT_QUANTILE,
-								  count / 2, &random, &split->plane,
-								  palloc(sizeof(float) * AnnoySplitScratch(s)),
-								  palloc(sizeof(float) * count),
-								  palloc(sizeof(int32) * count));
-	if (split->left == 0)
-	{
-		/* equal centroids: a hyperplane that everything is on */
-		memset(split->plane.normal, 0, s);
-		split->plane.scale = split->plane.extra_weight = 0.0f;
-		split->plane.offset = 0.0f;
-		split->left = count / 2;
-	}
+		AnnoyPutCentroid(&set, i, split->leaves[i]);
+	split->left = AnnoySplitCentroids(&set, order, count,
+									  AnnoyHash(inserter->forest->meta.seed, version),
+									  &split->plane);
 	for (int i = 0; i < count; i++)
-		leaves[i] = split->leaves[items[i]];
+		leaves[i] = split->leaves[order[i]];
 	split->leaves = leaves;
 }
 
@@ -218,25 +195,6 @@ replace_directory(Page page, const PGAlignedBlock *prepared, uint32 version,
 	((PageHeader) page)->pd_lower = ((const PageHeaderData *) prepared)->pd_lower;
 	AnnoyPageGetDirectoryHeader(page)->version = version;
 	AnnoyPageGetDirectoryHeader(page)->parent = parent;
-}
-
-/* Appends a node to an inner page; returns its slot. */
-static uint16
-append_node(Page page, int s, const AnnoyHyperplane *plane,
-			const AnnoyChild *children)
-{
-	AnnoyInnerHeader *header = AnnoyPageGetInnerHeader(page);
-	uint16		slot = header->count++;
-	AnnoyNode	node = AnnoyPageGetNode(page, s, slot);
-
-	memcpy(node->child, children, sizeof(node->child));
-	node->offset = plane->offset;
-	node->scale = plane->scale;
-	node->extra_weight = plane->extra_weight;
-	memcpy(node->normal, plane->normal, s);
-	((PageHeader) page)->pd_lower =
-		(char *) AnnoyPageGetNode(page, s, slot + 1) - (char *) page;
-	return slot;
 }
 
 /* Gives a directory another form, in which it has room. */
@@ -272,7 +230,8 @@ write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 													 GENERIC_XLOG_FULL_IMAGE);
 	AnnoyChild *link = (AnnoyChild *) (above + split->link_offset);
 	uint32		version = AnnoyPageGetDirectoryHeader(page)->version;
-	AnnoyChild	children[2];
+	BlockNumber right = BufferGetBlockNumber(split->right);
+	AnnoyChild *children;
 	AnnoyParent parent;
 
 	parent.block = BufferGetBlockNumber(split->parent_page);
@@ -286,24 +245,18 @@ write_halves(AnnoyTreeInserter *inserter, DirectorySplit *split)
 	AnnoyInitPage(new_page, ANNOY_PAGE_DIRECTORY, split->tree);
 
 	/* the new page takes the old version and link */
-	children[0].block = split->block;
-	children[0].version = version + 1;
-	children[1].block = BufferGetBlockNumber(split->right);
-	children[1].version = version;
-	children[0].slot = children[1].slot = 0;
-	children[0].kind = children[1].kind = ANNOY_PAGE_DIRECTORY;
-	parent.slot = append_node(node, inserter->s, &split->plane, children);
-	link->block = parent.block;
-	link->version = ANNOY_ANY_VERSION;
-	link->slot = parent.slot;
-	link->kind = ANNOY_PAGE_INNER;
+	parent.slot = AnnoyAppendNode(node, inserter->s, &split->plane);
+	children = AnnoyPageGetNode(node, inserter->s, parent.slot)->child;
+	children[0] = AnnoyDirectoryLink(split->block, version + 1);
+	children[1] = AnnoyDirectoryLink(right, version);
+	*link = AnnoyNodeLink(parent.block, parent.slot);
 
 	AnnoyPageGetOpaque(new_page)->rightlink = AnnoyPageGetOpaque(page)->rightlink;
-	AnnoyPageGetOpaque(page)->rightlink = children[1].block;
+	AnnoyPageGetOpaque(page)->rightlink = right;
 	parent.side = 0;
-	replace_directory(page, &split->halves[0], children[0].version, parent);
+	replace_directory(page, &split->halves[0], version + 1, parent);
 	parent.side = 1;
-	replace_directory(new_page, &split->halves[1], children[1].version, parent);
+	replace_directory(new_page, &split->halves[1], version, parent);
 	GenericXLogFinish(xlog);
 }
 

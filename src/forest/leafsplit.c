@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 
 #include "arith/random.h"
-#include "arith/split.h"
+#include "forest/sketchset.h"
 #include "forest/treesplit.h"
 #include "page/item.h"
 #include "page/leaf.h"
@@ -28,13 +28,8 @@ typedef struct LeafSplit
 	AnnoyLeafCandidate leaf;
 	int			tree;
 	PGAlignedBlock before;		/* the page as it was */
-	int			count;			/* live items */
-	ItemPointerData *addresses;
-	AnnoySketchSet set;
-	float	   *sketches;		/* [count][s] */
-	bool	   *unbounded;
-	float	   *scratch;		/* of AnnoySplitItems */
-	int32	   *items;			/* left ones first */
+	AnnoyItemSet live;			/* its items that are not dead */
+	int32	   *items;			/* positions of these, left ones first */
 	int			left;
 	AnnoyHyperplane plane;
 	int			stays;			/* side that keeps the page, and its chain */
@@ -73,13 +68,13 @@ lock_directory(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 
 /* Sketches an item into a place of the set; false if it is dead. */
 static bool
-load_item(AnnoyTreeInserter *inserter, LeafSplit *split,
+load_item(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
 		  AnnoyItemReader *reader, ItemPointer address, float *floats,
 		  float *scratch)
 {
 	AnnoyForest *forest = inserter->forest;
-	int			i = split->count;
-	float	   *sketch = split->sketches + (Size) i * inserter->s;
+	int			i = items->count;
+	float	   *sketch = items->sketches + (Size) i * inserter->s;
 	ItemPointerData heap_tid;
 	struct varlena *value = AnnoyReadItem(reader, address, &heap_tid);
 	bool		found;
@@ -94,49 +89,44 @@ load_item(AnnoyTreeInserter *inserter, LeafSplit *split,
 							  "item of another number of dimensions");
 	found = AnnoyMakeSketch(&forest->sketcher,
 							inserter->element->floats(value, floats), scratch,
-							sketch, &split->set.extra[i], &split->unbounded[i]);
+							sketch, &items->set.extra[i], &items->unbounded[i]);
 	AnnoyReleaseItem(reader);
 	if (!found)
 		return false;
 	AnnoyPlaceSketch(&forest->sketcher, sketch, inserter->placed);
-	split->set.scale[i] =
-		AnnoyQuantiseSketch(inserter->s, inserter->placed,
-							split->set.quantised + (Size) i * inserter->s);
-	split->addresses[i] = *address;
-	split->count++;
+	AnnoyPutSketch(&items->set, i, inserter->placed);
+	items->addresses[i] = *address;
+	items->count++;
 	return true;
 }
 
-/* Reads the items of the copied leaf; drop[] marks those that are dead. */
-static void
-load_items(AnnoyTreeInserter *inserter, LeafSplit *split, bool *drop)
+/*
+ * Reads items of a leaf, at most so many that live; the result says which of
+ * those looked at are dead.
+ */
+static bool *
+load_leaf(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
+		  const PGAlignedBlock *leaf, int most)
 {
-	int			s = inserter->s;
 	int			dimensions = inserter->forest->meta.dimensions;
-	int			capacity = AnnoyLeafCapacity(s) + 1; /* find_chain_side */
+	int			capacity = AnnoyLeafCapacity(inserter->s);
 	ItemPointerData *addresses = palloc(sizeof(ItemPointerData) * capacity);
+	bool	   *dead = palloc0(sizeof(bool) * capacity);
 	float	   *floats = palloc(sizeof(float) * dimensions);
 	float	   *scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
+	int			count = AnnoyListLeaf((Page) leaf->data, inserter->s, addresses);
 	AnnoyItemReader reader;
-	int			count = AnnoyListLeaf(split->before.data, s, addresses);
 
-	split->count = 0;
-	split->addresses = palloc(sizeof(ItemPointerData) * capacity);
-	split->set.sketch_dimensions = s;
-	split->set.quantised = palloc(sizeof(int16) * s * (Size) capacity);
-	split->set.scale = palloc(sizeof(float) * capacity);
-	split->set.extra = palloc(sizeof(float) * capacity);
-	split->sketches = palloc(sizeof(float) * s * (Size) capacity);
-	split->unbounded = palloc(sizeof(bool) * capacity);
-	split->scratch = palloc(sizeof(float) * AnnoySplitScratch(s));
+	most += items->count;
 	AnnoyBeginItems(&reader, inserter->index);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && items->count < most; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		drop[i] = !load_item(inserter, split, &reader, &addresses[i], floats,
+		dead[i] = !load_item(inserter, items, &reader, &addresses[i], floats,
 							 scratch);
 	}
 	AnnoyEndItems(&reader);
+	return dead;
 }
 
 /* Takes dead entries off a leaf, if it is unchanged. */
@@ -239,9 +229,8 @@ fill_sparse_page(AnnoyTreeInserter *inserter, LeafSplit *split, bool *drop)
 			continue;			/* dead */
 		if (AnnoyPageGetLeafHeader(page)->count < capacity)
 		{
-			AnnoyAddLeafEntry(page, &inserter->forest->sketcher,
-							  split->sketches + (Size) item * s,
-							  split->unbounded[item], &split->addresses[item]);
+			AnnoyAddItemEntry(page, &inserter->forest->sketcher, &split->live,
+							  item);
 			drop[i] = true;
 		}
 		item++;
@@ -268,31 +257,19 @@ find_chain_side(AnnoyTreeInserter *inserter, LeafSplit *split)
 {
 	BlockNumber block =
 		AnnoyPageGetOpaque((Page) split->before.data)->chainlink;
-	int			dimensions = inserter->forest->meta.dimensions;
-	int			spare = split->count;	/* a place behind the items */
+	AnnoyItemSet *items = &split->live;
+	int			spare = items->count;	/* a place behind the items */
 	PGAlignedBlock page;
-	ItemPointerData *addresses;
-	AnnoyItemReader reader;
 	int			side = 0;
-	int			count;
 
 	if (!BlockNumberIsValid(block))
 		return 0;
 	AnnoyCopyPage(inserter, block, ANNOY_PAGE_LEAF, &page);
 	AnnoyCheckLeaf(inserter->index, page.data, block, inserter->s);
-	addresses = palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(inserter->s));
-	count = AnnoyListLeaf(page.data, inserter->s, addresses);
-	AnnoyBeginItems(&reader, inserter->index);
-	for (int i = 0; i < count; i++)
-		if (load_item(inserter, split, &reader, &addresses[i],
-					  palloc(sizeof(float) * dimensions),
-					  palloc(sizeof(float) * AnnoySketchScratch(dimensions))))
-		{
-			side = AnnoyItemMargin(&split->set, spare, &split->plane) > 0;
-			break;
-		}
-	AnnoyEndItems(&reader);
-	split->count = spare;
+	(void) load_leaf(inserter, items, &page, 1);
+	if (items->count > spare)
+		side = AnnoyItemMargin(&items->set, spare, &split->plane) > 0;
+	items->count = spare;
 	return side;
 }
 
@@ -301,22 +278,17 @@ static void
 fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side,
 		  AnnoyCentroid *centroid)
 {
-	int			s = inserter->s;
 	const int32 *items = side == 0 ? split->items : split->items + split->left;
-	int			count = side == 0 ? split->left : split->count - split->left;
-	float	   *mean = split->scratch;
+	int			count = side == 0 ? split->left :
+		split->live.count - split->left;
 
-	centroid->centroid = palloc(s);
-	AnnoyMeanSketch(&split->set, items, count, mean, &centroid->extra, mean + s);
-	AnnoyQuantiseCentroid(s, mean, centroid->centroid, &centroid->scale,
-						  &centroid->norm_squared);
+	centroid->centroid = palloc(inserter->s);
+	AnnoyMeasureCentroid(&split->live.set, items, count, centroid);
 	AnnoyStartLeaf(page, &inserter->forest->sketcher, centroid->centroid,
 				   centroid->scale, centroid->norm_squared, centroid->extra);
 	for (int i = 0; i < count; i++)
-		AnnoyAddLeafEntry(page, &inserter->forest->sketcher,
-						  split->sketches + (Size) items[i] * s,
-						  split->unbounded[items[i]],
-						  &split->addresses[items[i]]);
+		AnnoyAddItemEntry(page, &inserter->forest->sketcher, &split->live,
+						  items[i]);
 }
 
 /*
@@ -332,6 +304,7 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 	BlockNumber block = split->leaf.link.block;
 	PGAlignedBlock halves[2];	/* that stays, that moves */
 	AnnoyCentroid centroids[2];
+	float	   *scratch = palloc(sizeof(float) * s);
 	Buffer		new_buffer;
 	Buffer		directory;
 	Buffer		leaf = InvalidBuffer;
@@ -380,9 +353,9 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 		centroids[0].link.version = version + 1;
 
 		AnnoySetDirectoryEntry(above, &inserter->forest->sketcher, place,
-							   &centroids[0], split->scratch);
+							   &centroids[0], scratch);
 		AnnoySetDirectoryEntry(above, &inserter->forest->sketcher, count,
-							   &centroids[1], split->scratch);
+							   &centroids[1], scratch);
 		AnnoySetDirectoryCount(above, s, count + 1);
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(leaf);
@@ -412,7 +385,6 @@ void
 AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *leaf)
 {
 	LeafSplit  *split;
-	AnnoyRandom random;
 	bool	   *drop;
 	int			before;
 
@@ -432,25 +404,23 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 	if (before < AnnoyLeafCapacity(inserter->s) ||
 		AnnoyPageGetLeafHeader(split->before.data)->version != leaf->link.version)
 		return;
-	drop = palloc0(sizeof(bool) * before);
-	load_items(inserter, split, drop);
-	if (split->count < 2 || before - split->count >= before * CLEANED_SHARE)
+	/* one more place for find_chain_side */
+	AnnoyAllocateItems(&split->live, inserter->s, before + 1);
+	drop = load_leaf(inserter, &split->live, &split->before, before);
+	if (split->live.count < 2 ||
+		before - split->live.count >= before * CLEANED_SHARE)
 	{
 		clean_leaf(inserter, split, drop);
 		return;
 	}
 
-	split->items = palloc(sizeof(int32) * split->count);
-	for (int i = 0; i < split->count; i++)
-		split->items[i] = i;
-	split->plane.normal = palloc(inserter->s);
-	AnnoySeedRandom(&random, AnnoyHash(AnnoyHash(inserter->forest->meta.seed, tree),
-									   leaf->link.version));
-	split->left = AnnoySplitItems(&split->set, split->items, split->count,
-								  ANNOY_SPLIT_QUANTILE, split->count / 2,
-								  &random, &split->plane, split->scratch,
-								  palloc(sizeof(float) * split->count),
-								  palloc(sizeof(int32) * split->count));
+	split->items = AnnoyListPositions(split->live.count);
+	split->left = AnnoySplitSet(&split->live.set, split->items,
+								split->live.count, ANNOY_SPLIT_QUANTILE,
+								split->live.count / 2,
+								AnnoyHash(AnnoyHash(inserter->forest->meta.seed, tree),
+										  leaf->link.version),
+								&split->plane);
 	if (split->left == 0 &&
 		AnnoyPageGetLeafHeader(split->before.data)->sparse != ANNOY_NO_SPARSE_PAGE)
 		fill_sparse_page(inserter, split, drop);

@@ -59,6 +59,15 @@ AnnoyInitPage(Page page, AnnoyPageKind kind, int tree)
 		AnnoyPageGetDirectoryHeader(page)->parent.block = InvalidBlockNumber;
 }
 
+void
+AnnoyCheckNode(Relation index, BlockNumber block, Page page,
+			   int sketch_dimensions, int slot)
+{
+	if (slot >= AnnoyPageGetInnerHeader(page)->count ||
+		slot >= AnnoyInnerCapacity(sketch_dimensions))
+		AnnoyReportCorruption(index, block, "no such node");
+}
+
 int
 AnnoyGetPageKind(Relation index, Buffer buffer)
 {

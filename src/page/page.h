@@ -107,6 +107,18 @@ typedef struct AnnoyChild
 
 StaticAssertDecl(sizeof(AnnoyChild) == 12, "on-disk link has a fixed size");
 
+static inline AnnoyChild
+AnnoyDirectoryLink(BlockNumber block, uint32 version)
+{
+	return (AnnoyChild) {block, version, 0, ANNOY_PAGE_DIRECTORY};
+}
+
+static inline AnnoyChild
+AnnoyNodeLink(BlockNumber block, uint16 slot)
+{
+	return (AnnoyChild) {block, ANNOY_ANY_VERSION, slot, ANNOY_PAGE_INNER};
+}
+
 /*
  * Inner page: AnnoyInnerHeader, then "count" nodes of AnnoyNodeSize(s) bytes.
  *
@@ -140,6 +152,10 @@ StaticAssertDecl(offsetof(AnnoyNodeData, normal) == 36,
 #define AnnoyNodeSize(s) (offsetof(AnnoyNodeData, normal) + (s))
 #define AnnoyInnerCapacity(s) \
 	((int) ((ANNOY_PAGE_CONTENT - sizeof(AnnoyInnerHeader)) / AnnoyNodeSize(s)))
+/* Errors out if an inner page has no node in a slot that a link names. */
+extern void AnnoyCheckNode(Relation index, BlockNumber block, Page page,
+						   int sketch_dimensions, int slot);
+
 #define AnnoyPageGetInnerHeader(page) \
 	((AnnoyInnerHeader *) PageGetContents(page))
 #define AnnoyPageGetNode(page, s, slot) \

@@ -154,17 +154,25 @@ AnnoyVectorNorm(const AnnoyVector *vector)
 	return sqrt(inner_product(vector, vector));
 }
 
+/* Applies one of these to the two arguments of an SQL function. */
+static inline double
+measure(FunctionCallInfo fcinfo,
+		double (*function) (const AnnoyVector *a, const AnnoyVector *b))
+{
+	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
+	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
+
+	AnnoyCheckSameDimensions(a, b);
+	return function(a, b);
+}
+
 /*
  * l2_distance(vector, vector), <->: Euclidean distance.
  */
 Datum
 annoy_vector_l2_distance(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(sqrt(l2_squared(a, b)));
+	PG_RETURN_FLOAT8(sqrt(measure(fcinfo, l2_squared)));
 }
 
 /*
@@ -173,11 +181,7 @@ annoy_vector_l2_distance(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_l2_squared_distance(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(l2_squared(a, b));
+	PG_RETURN_FLOAT8(measure(fcinfo, l2_squared));
 }
 
 /*
@@ -186,11 +190,7 @@ annoy_vector_l2_squared_distance(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_inner_product(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(inner_product(a, b));
+	PG_RETURN_FLOAT8(measure(fcinfo, inner_product));
 }
 
 /*
@@ -200,11 +200,7 @@ annoy_vector_inner_product(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_negative_inner_product(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(-inner_product(a, b));
+	PG_RETURN_FLOAT8(-measure(fcinfo, inner_product));
 }
 
 /*
@@ -213,11 +209,7 @@ annoy_vector_negative_inner_product(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_cosine_distance(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(1.0 - cosine(a, b));
+	PG_RETURN_FLOAT8(1.0 - measure(fcinfo, cosine));
 }
 
 /*
@@ -226,11 +218,7 @@ annoy_vector_cosine_distance(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_l1_distance(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-
-	AnnoyCheckSameDimensions(a, b);
-	PG_RETURN_FLOAT8(l1(a, b));
+	PG_RETURN_FLOAT8(measure(fcinfo, l1));
 }
 
 /*
@@ -241,12 +229,8 @@ annoy_vector_l1_distance(PG_FUNCTION_ARGS)
 Datum
 annoy_vector_angular_distance(PG_FUNCTION_ARGS)
 {
-	AnnoyVector *a = PG_GETARG_ANNOY_VECTOR_P(0);
-	AnnoyVector *b = PG_GETARG_ANNOY_VECTOR_P(1);
-	double		similarity;
+	double		similarity = measure(fcinfo, cosine);
 
-	AnnoyCheckSameDimensions(a, b);
-	similarity = cosine(a, b);
 	if (isnan(similarity))
 		similarity = 0.0;
 	PG_RETURN_FLOAT8(sqrt(Max(2.0 - 2.0 * similarity, 0.0)));

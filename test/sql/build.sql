@@ -1,28 +1,13 @@
 -- Builds: every kind of data, table and command; each index answers as a sort
 -- does.
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set answer :abs_srcdir '/include/answer.sql'
+\set answer :abs_srcdir '/include/check_answers.sql'
 \set ECHO none
 \i :answer
 \set ECHO all
 
 -- Everything is inspected, so that an answer is the exact one.
 SET annoy.search_k = 1000000;
-
--- Answers through an index of a table (id, e) and by a sort: number of rows,
--- all rows there, same distances.
-CREATE FUNCTION check_answers(relation text, operator text, q vector, condition text DEFAULT 'true')
-	RETURNS text
-	LANGUAGE plpgsql AS $$
-DECLARE
-	query text := format('SELECT id, e %1$s %2$L AS d FROM %3$s WHERE %4$s ORDER BY e %1$s %2$L',
-						 operator, q, relation, condition);
-BEGIN
-	RETURN format('%s rows, complete %s, exact %s, limited %s',
-				  (SELECT count(*) FROM answer(query, true)), complete_answer(query),
-				  same_answer(query), same_answer(query || ' LIMIT 3'));
-END
-$$;
 
 CREATE TABLE t (id int, e vector(3));
 
@@ -408,7 +393,7 @@ REINDEX TABLE t;
 SELECT check_answers('t', '<->', even_vector(7, 5)), check_answers('t', '<=>', even_vector(7, 5));
 DROP TABLE t;
 
-DROP FUNCTION check_answers, check_dimensions, check_trees;
+DROP FUNCTION check_answers, check_dimensions, check_trees(int), check_trees(regclass, regclass);
 RESET annoy.search_k;
 
 DROP FUNCTION even_vector, clustered_vector, answer, disorder, same_answer, complete_answer, recall;

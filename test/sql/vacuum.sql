@@ -1,40 +1,13 @@
 -- VACUUM: removes the entries of removed rows, uses their space again, counts
 -- rightly, and harms no other row.
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set answer :abs_srcdir '/include/answer.sql'
+\set answer :abs_srcdir '/include/check_answers.sql'
 \set ECHO none
 \i :answer
 \set ECHO all
 
 -- Everything is inspected, so that an answer is the exact one.
 SET annoy.search_k = 1000000;
-
-CREATE FUNCTION check_answers(relation text, operator text, q vector)
-	RETURNS text
-	LANGUAGE plpgsql AS $$
-DECLARE
-	query text := format('SELECT id, e %1$s %2$L AS d FROM %3$s ORDER BY e %1$s %2$L', operator, q, relation);
-BEGIN
-	RETURN format('%s rows, complete %s, exact %s, limited %s',
-				  (SELECT count(*) FROM answer(query, true)), complete_answer(query),
-				  same_answer(query), same_answer(query || ' LIMIT 3'));
-END
-$$;
-
--- Items of each tree of a sound index: the same in all, and each one a row of
--- the table.
-CREATE FUNCTION check_trees(index regclass, relation regclass)
-	RETURNS TABLE (trees bigint, items text, live boolean)
-	LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM annoy_index_check(index, true);
-	RETURN QUERY EXECUTE format(
-		'SELECT count(*), string_agg(DISTINCT format(''%%s of %%s'', different, items), '', ''), bool_and(live)
-		 FROM (SELECT count(*) AS items, count(DISTINCT item) AS different,
-					  bool_and(item IN (SELECT ctid FROM %2$s)) AS live
-			   FROM annoy_leaf_items(%1$L) GROUP BY tree) AS trees', index, relation);
-END
-$$;
 
 --
 -- What is counted: NULLs and zeroes too, but only once; the table's number is

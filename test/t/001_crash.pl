@@ -5,27 +5,12 @@
 use strict;
 use warnings;
 
-use IPC::Run;
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# What a table's index answers, and how its rows lie in the forest.
-sub answers
-{
-	my ($node, $table) = @_;
-
-	return $node->safe_psql(
-		'postgres', qq{
-		SELECT operator, i, md5(string_agg(a.id || ' ' || coalesce(a.d::text, 'none'), ',' ORDER BY n))
-		FROM unnest('{<->,<=>,<#>}'::text[]) AS operator, generate_series(1, 5) AS i,
-			answer(format('SELECT id, e %1\$s %2\$L AS d FROM $table ORDER BY e %1\$s %2\$L',
-						  operator, even_vector(50, -i)), true) AS a
-		GROUP BY operator, i ORDER BY operator, i;
-		SELECT indexrelid::regclass, md5(string_agg((tree, leaf, item)::text, ',' ORDER BY tree, leaf, item))
-		FROM pg_index, annoy_leaf_items(indexrelid)
-		WHERE indrelid = '$table'::regclass GROUP BY indexrelid ORDER BY 1});
-}
+sub answers { return answers_and_leaves(@_, 50) }
 
 sub create_table
 {
@@ -41,12 +26,8 @@ sub create_table
 		CREATE INDEX ${table}_ip ON $table USING annoy (e vector_ip_ops) WITH (n_trees = 3);};
 }
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\ncheckpoint_timeout = 1h");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("checkpoint_timeout = 1h");
+load_answers($node);
 
 # Built before and after the last checkpoint, and with rows removed.
 $node->safe_psql('postgres', create_table('', 'early'));
@@ -87,10 +68,7 @@ is($node->safe_psql('postgres', 'REINDEX TABLE late; VACUUM FULL early; SELECT c
 	3010, 'indexes can be made anew');
 
 # A crash in the middle of a build leaves the table as it was.
-my $building = IPC::Run::start(
-	[ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
-	  'CREATE INDEX broken ON late USING annoy (e) WITH (n_trees = 1000)' ],
-	'>', '/dev/null', '2>', '/dev/null');
+my $building = start_psql($node, [ '-c', 'CREATE INDEX broken ON late USING annoy (e) WITH (n_trees = 1000)' ]);
 ok($node->poll_query_until('postgres',
 		q{SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase ~ 'splitting|leaves'}),
 	'a build is under way');

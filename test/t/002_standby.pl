@@ -5,35 +5,18 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-sub answers
-{
-	my ($node, $table) = @_;
-
-	return $node->safe_psql(
-		'postgres', qq{
-		SELECT operator, i, count(*), md5(string_agg(a.id || ' ' || coalesce(a.d::text, 'none'), ',' ORDER BY n))
-		FROM unnest('{<->,<=>,<#>}'::text[]) AS operator, generate_series(1, 5) AS i,
-			answer(format('SELECT id, e %1\$s %2\$L AS d FROM $table ORDER BY e %1\$s %2\$L',
-						  operator, even_vector(300, -i)), true) AS a
-		GROUP BY operator, i ORDER BY operator, i;
-		SELECT indexrelid::regclass, md5(string_agg((tree, leaf, item)::text, ',' ORDER BY tree, leaf, item))
-		FROM pg_index, annoy_leaf_items(indexrelid)
-		WHERE indrelid = '$table'::regclass GROUP BY indexrelid ORDER BY 1});
-}
+sub answers { return answers_and_leaves(@_, 300) }
 
 # What answers() needs to see for its comparison to mean something.
 my $full = qr/^(.*\|3000\|.*\n){15}/;
 
-my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', "autovacuum = off\nwal_consistency_checking = 'all'");
-$primary->start;
-$primary->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$primary->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $primary = start_server("wal_consistency_checking = 'all'", name => 'primary', init => [ allows_streaming => 1 ]);
+load_answers($primary);
 
 my $create = q{
 	INSERT INTO %1$s SELECT i, CASE WHEN i %% 100 > 0 THEN even_vector(300, i) END FROM generate_series(1, 3000) AS i;

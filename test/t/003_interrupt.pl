@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use IPC::Run;
+use AnnoyTest;
 use List::Util 'all';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -13,12 +13,8 @@ use Test::More;
 
 my @phases = ('loading rows', 'splitting cells', 'assigning items to leaves', 'writing leaves', 'calibrating search_k');
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nmaintenance_work_mem = '25MB'\njit = off");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("fsync = off\nmaintenance_work_mem = '25MB'\njit = off");
+load_answers($node);
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE items (id int, e vector(256));
@@ -51,30 +47,14 @@ $node->safe_psql(
 	END
 	$$;});
 
-# Files that belong to no relation, and temporary ones.  A checkpoint removes
-# those of relations that were dropped.
-sub leftovers
-{
-	return $node->safe_psql(
-		'postgres', q{
-		CHECKPOINT;
-		SELECT name FROM pg_ls_dir((SELECT 'base/' || oid FROM pg_database WHERE datname = current_database())) AS name
-		WHERE name ~ '^[0-9]+' AND pg_filenode_relation(0, substring(name FROM '^[0-9]+')::oid) IS NULL
-		UNION ALL SELECT name FROM pg_ls_tmpdir()
-		UNION ALL SELECT relname FROM pg_class WHERE relname ~ 'items_';});
-}
-
 sub build_while_watching
 {
 	my ($cancel_in) = @_;
 	my ($phases, $error);
-	my $build = IPC::Run::start(
-		[ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
-		  'CREATE INDEX items_l2 ON items USING annoy (e vector_l2_ops)' ],
-		'>', '/dev/null', '2>', \$error);
+	my $build = start_psql($node, [ '-c', 'CREATE INDEX items_l2 ON items USING annoy (e vector_l2_ops)' ], \$error);
 
 	$phases = $node->safe_psql('postgres', 'SELECT watch_build(' . ($cancel_in ? "'$cancel_in'" : 'NULL') . ')');
-	IPC::Run::finish($build);
+	$build->finish;
 	return ($phases, $error);
 }
 
@@ -93,12 +73,12 @@ sub build_until
 	return ($phases, $error);
 }
 
-my $before = leftovers();
+my $before = leftovers($node, 'items_');
 for my $phase (@phases)
 {
 	my ($phases, $error) = build_until(sub { $_[1] ne '' }, $phase);
 	like($error, qr/canceling statement due to user request/, "a build is cancelled when $phase");
-	is(leftovers(), $before, 'and nothing is left behind');
+	is(leftovers($node, 'items_'), $before, 'and nothing is left behind');
 }
 
 my ($phases, $error) = build_until(sub { my ($seen) = @_; all { index($seen, $_) >= 0 } @phases });

@@ -5,54 +5,24 @@
 use strict;
 use warnings;
 
-use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $folder = '/usr/share/datasets/fashion-mnist';
 my $rows = 60000;
 my $queries = 100;
 my $raw_bytes = $rows * 784 * 4;
 
-plan skip_all => "package dataset-fashion-mnist is not installed (no $folder)"
-  unless -f "$folder/train-images-idx3-ubyte.gz";
+plan skip_all => $no_images if $no_images;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf',
-	"autovacuum = off\nfsync = off\nwal_level = minimal\nmax_wal_senders = 0\nshared_buffers = '256MB'\n" .
+my $node = start_server(
+	"fsync = off\nwal_level = minimal\nmax_wal_senders = 0\nshared_buffers = '256MB'\n" .
 	"max_wal_size = '2GB'\njit = off\nmaintenance_work_mem = '64MB'\nmax_parallel_workers_per_gather = 2\n" .
 	"min_parallel_table_scan_size = 0");
-$node->start;
 
-# Sends images to a table (id, e) by a binary COPY.
-sub load_images
-{
-	my ($table, $name, $count) = @_;
-	my $gz = IO::Uncompress::Gunzip->new("$folder/$name-images-idx3-ubyte.gz") or die "gunzip: $GunzipError";
-	my $header;
-	my $pixels;
-	my @float = map { pack('f>', $_) } 0 .. 255;
-
-	$gz->read($header, 16) == 16 or die 'images without a header';
-	open(my $copy, '|-', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'),
-		'-c', "BEGIN; CREATE TABLE $table (id int, e vector(784)); ALTER TABLE $table ALTER e SET STORAGE plain;
-			COPY $table FROM STDIN (FORMAT binary); COMMIT") or die 'psql does not start';
-	binmode($copy);
-	print $copy "PGCOPY\n\xff\r\n\0", pack('NN', 0, 0);
-	for my $id (1 .. $count)
-	{
-		$gz->read($pixels, 784) == 784 or die 'too few images';
-		print $copy pack('nNNNnn', 2, 4, $id, 4 + 4 * 784, 784, 0), map { $float[$_] } unpack('C784', $pixels);
-	}
-	print $copy pack('n', 0xffff);
-	close($copy) or die 'images could not be loaded';
-}
-
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-load_images('images', 'train', $rows);
-load_images('queries', 't10k', $queries);
+copy_values($node, 'images', 'vector(784)', image_reader('train', $rows));
+copy_values($node, 'queries', 'vector(784)', image_reader('t10k', $queries));
 is($node->safe_psql('postgres', 'SELECT count(*) FROM images'), $rows, 'images are loaded');
 $node->safe_psql('postgres', q{
 	CREATE TABLE exact (query int, distances float8[]);

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -13,15 +14,9 @@ my $page_size = 8192;
 my $page_header = 24;
 my $special = 16;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-# The server's checksums, which are on from 18 on and which find all of this
-# first, are off; where they are off already the command fails.
-run_log([ 'pg_checksums', '--disable', '--pgdata', $node->data_dir ]);
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+# The server's checksums would find all of this first.
+my $node = start_server("fsync = off", no_checksums => 1);
+load_answers($node);
 
 # Equal tables, of which each will have another damage to its index.
 my %file;

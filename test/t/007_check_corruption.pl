@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use List::Util qw(first);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -28,15 +29,9 @@ my $directory_entry = 20 + $s / 8;
 my $nodes = $content + 8;
 my $block_size = 2 * $s + 16 * 14;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-# The server's checksums, which are on from 18 on and which find all of this
-# first, are off; where they are off already the command fails.
-run_log([ 'pg_checksums', '--disable', '--pgdata', $node->data_dir ]);
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nrestart_after_crash = on");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+# The server's checksums would find all of this first.
+my $node = start_server("fsync = off\nrestart_after_crash = on", no_checksums => 1);
+load_answers($node);
 $node->safe_psql('postgres', qq{
 	CREATE TABLE source AS SELECT i AS id, CASE WHEN i <= 1200 THEN even_vector($dimensions, CASE WHEN i % 4 = 0 THEN 0 ELSE i END) END AS e
 		FROM generate_series(1, 2400) AS i});

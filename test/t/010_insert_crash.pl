@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 
-use IPC::Run;
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -18,12 +18,8 @@ my $seed = $ENV{ANNOY_SEED} || time;
 srand($seed);
 note("ANNOY_SEED=$seed");
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nmax_wal_size = '4GB'\njit = off");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("fsync = off\nmax_wal_size = '4GB'\njit = off");
+load_answers($node);
 
 # 64 of these vectors fill a leaf, and 10 leaves a directory.
 $node->safe_psql(
@@ -70,8 +66,7 @@ sub start_client
 
 	PostgreSQL::Test::Utils::append_to_file($file, join("\n", map { $work{ $kinds[ rand(@kinds) ] }->() } 1 .. 2000))
 	  unless -f $file;
-	return IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $file ],
-		'>', '/dev/null', '2>', '/dev/null');
+	return start_psql($node, [ '-f', $file ]);
 }
 
 my $failed = 0;

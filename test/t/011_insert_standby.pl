@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -23,7 +24,7 @@ $standby->append_conf('postgresql.conf', "hot_standby_feedback = on\nmax_standby
 $standby->start;
 
 $primary->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$primary->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+load_answers($primary);
 # One table of short vectors, and one whose leaves and directories are small
 # and whose vectors are divided over pages.
 $primary->safe_psql(

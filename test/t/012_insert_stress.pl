@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 
-use IPC::Run;
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -18,12 +18,8 @@ my $seed = $ENV{ANNOY_SEED} || time;
 srand($seed);
 note("ANNOY_SEED=$seed");
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nmax_wal_size = '4GB'\njit = off");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("fsync = off\nmax_wal_size = '4GB'\njit = off");
+load_answers($node);
 
 # 64 of these vectors fill a leaf, and 10 leaves a directory; every tenth is one
 # of a few that come often.
@@ -82,14 +78,12 @@ for my $client (1 .. $clients)
 		join("\n", map {
 			"SELECT clock_timestamp() > to_timestamp($deadline) AS over \\gset\n\\if :over\n\\quit\n\\endif\n" . $work{ $kinds[ rand(@kinds) ] }->()
 		} 1 .. 200 * $seconds));
-	push @running, { error => \$error,
-		harness => IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $file ],
-			'>', '/dev/null', '2>', \$error) };
+	push @running, { error => \$error, harness => start_psql($node, [ '-f', $file ], \$error) };
 }
 my ($cancelled, $other) = (0, '');
 for my $client (@running)
 {
-	IPC::Run::finish($client->{harness});
+	$client->{harness}->finish;
 	for my $line (split(/\n/, ${ $client->{error} }))
 	{
 		if ($line =~ /canceling statement due to user request/)

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -12,12 +13,8 @@ use Test::More;
 # What a slow machine may need beyond the time limit; 0.2 is the aim.
 my $slack = 1.0;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\nmax_wal_size = '4GB'\njit = off\nmaintenance_work_mem = '64MB'");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("fsync = off\nmax_wal_size = '4GB'\njit = off\nmaintenance_work_mem = '64MB'");
+load_answers($node);
 
 # Middling vectors, the longest ones, and many equal ones.
 $node->safe_psql(

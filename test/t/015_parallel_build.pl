@@ -5,16 +5,13 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\njit = off\nmax_worker_processes = 8\nmax_parallel_workers = 8");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION annoy');
-$node->psql('postgres', undef, extra_params => [ '-q', '-f', 'test/include/answer.sql' ], on_error_die => 1);
+my $node = start_server("fsync = off\njit = off\nmax_worker_processes = 8\nmax_parallel_workers = 8");
+load_answers($node);
 
 # Clusters, duplicates (more than a leaf of one vector), NULL, zero vectors,
 # and dead rows; 35,000 sketches are more than is split in memory at once.
@@ -144,21 +141,9 @@ is($node->safe_psql('postgres', q{SELECT leaves('crashed')}), $before, 'the same
 is($node->safe_psql('postgres', q{SELECT annoy_index_check('crashed', true)}), '', 'and a whole index');
 $node->safe_psql('postgres', 'DROP INDEX crashed');
 
-# Files that belong to no relation, and temporary ones.
-sub leftovers
-{
-	return $node->safe_psql(
-		'postgres', q{
-		CHECKPOINT;
-		SELECT name FROM pg_ls_dir((SELECT 'base/' || oid FROM pg_database WHERE datname = current_database())) AS name
-		WHERE name ~ '^[0-9]+' AND pg_filenode_relation(0, substring(name FROM '^[0-9]+')::oid) IS NULL
-		UNION ALL SELECT name FROM pg_ls_tmpdir()
-		UNION ALL SELECT relname FROM pg_class WHERE relname = 'failed';});
-}
-
 # An error in any process: rows of another length late in the table, and an
 # expression that fails in workers only; then cancels at different times.
-$before = leftovers();
+$before = leftovers($node, '^failed$');
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION leader_only(v vector) RETURNS vector IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS $$
 	BEGIN
@@ -171,19 +156,19 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE lengths (e vector) WITH (parallel_workers = 2);
 	INSERT INTO lengths SELECT even_vector(128, i) FROM generate_series(1, 5000) AS i;
 	INSERT INTO lengths VALUES ('[1,2]');});
-$before = leftovers();
+$before = leftovers($node, '^failed$');
 my $settings = q{SET max_parallel_maintenance_workers = 2; SET maintenance_work_mem = '256MB';};
 my ($result, $output, $error) = $node->psql('postgres', "$settings CREATE INDEX failed ON items USING annoy ((leader_only(e)::vector(128)) vector_l2_ops)");
 like($error, qr/not in a worker/, 'an error of a worker ends the build');
-is(leftovers(), $before, 'and nothing is left');
+is(leftovers($node, '^failed$'), $before, 'and nothing is left');
 ($result, $output, $error) = $node->psql('postgres', "$settings CREATE INDEX failed ON lengths USING annoy (e vector_l2_ops)");
 like($error, qr/dimensions/, 'vectors of different lengths are found');
-is(leftovers(), $before, 'and nothing is left');
+is(leftovers($node, '^failed$'), $before, 'and nothing is left');
 for my $timeout (20, 60, 120, 250, 400, 600)
 {
 	($result, $output, $error) = $node->psql('postgres', "$settings SET statement_timeout = $timeout; CREATE INDEX failed ON items USING annoy (e vector_l2_ops) WITH (n_trees = 20)");
 	like($error, qr/canceling statement due to statement timeout/, "a build is cancelled after $timeout ms");
-	is(leftovers(), $before, 'and nothing is left');
+	is(leftovers($node, '^failed$'), $before, 'and nothing is left');
 }
 
 # No shared memory to be had, and no workers: the leader builds alone.

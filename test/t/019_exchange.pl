@@ -7,19 +7,17 @@
 use strict;
 use warnings;
 
+use AnnoyTest;
 use FindBin;
-use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $images = '/usr/share/datasets/fashion-mnist';
 my ($header) = glob('/usr/lib/R/*-library/RcppAnnoy/include/annoylib.h');
 my ($rows, $queries, $trees) = (8000, 100, 5);
 
 plan skip_all => 'package r-cran-rcppannoy is not installed' unless defined $header;
-plan skip_all => 'package dataset-fashion-mnist is not installed'
-  unless -f "$images/train-images-idx3-ubyte.gz";
+plan skip_all => $no_images if $no_images;
 
 my $folder = PostgreSQL::Test::Utils::tempdir;
 my $program = "$folder/original";
@@ -35,11 +33,9 @@ $node->start;
 sub pixels
 {
 	my ($name, $count) = @_;
-	my $gz = IO::Uncompress::Gunzip->new("$images/$name-images-idx3-ubyte.gz") or die "gunzip: $GunzipError";
-	my $buffer;
+	my $next = image_reader($name, $count, sub { [ unpack('C784', $_[0]) ] });
 
-	$gz->read($buffer, 16) == 16 or die 'images without a header';
-	return map { $gz->read($buffer, 784) == 784 or die; [ unpack('C784', $buffer) ] } 1 .. $count;
+	return map { $next->() } 1 .. $count;
 }
 
 sub write_floats

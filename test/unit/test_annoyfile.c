@@ -319,8 +319,7 @@ test_guided(AnnoyFileMetric metric, int f, int count)
 		for (i = 0; i < index.count; i++)
 		{
 			sketch_of(&bench, vectors + (size_t) (i * f), bench.sketch);
-			set->scale[i] = AnnoyQuantiseSketch(s, bench.sketch, set->quantised +
-												(size_t) (i * s));
+			AnnoyPutSketch(set, i, bench.sketch);
 		}
 	}
 	make_file(&blob, ANNOY_FILE_NATIVE, &items, 2, &bench.sketcher, &guide);

@@ -56,16 +56,6 @@ close_split(SplitBench *bench)
 	free(bench->plane.normal);
 }
 
-static void
-set_item(SplitBench *bench, int item, const float *sketch)
-{
-	int			s = bench->set.sketch_dimensions;
-
-	bench->set.scale[item] =
-		AnnoyQuantiseSketch(s, sketch,
-							bench->set.quantised + (size_t) item * s);
-}
-
 /* The data as they are: vectors serve as sketches. */
 static void
 load_data(SplitBench *bench, const DataSet *data)
@@ -74,7 +64,7 @@ load_data(SplitBench *bench, const DataSet *data)
 
 	open_split(bench, data->count, data->dimensions);
 	for (k = 0; k < data->count; k++)
-		set_item(bench, k, vector_of(data, k));
+		AnnoyPutSketch(&bench->set, k, vector_of(data, k));
 }
 
 /* Splits all items, in descending order before, and checks every promise. */
@@ -217,7 +207,7 @@ load_groups(SplitBench *bench, int count, int s, const int *group)
 	{
 		for (i = 0; i < s; i++)
 			sketch[i] = 1.0f + (float) ((i * 7 + group[k] * (i % 3)) % 11);
-		set_item(bench, k, sketch);
+		AnnoyPutSketch(&bench->set, k, sketch);
 	}
 	free(sketch);
 }
@@ -353,14 +343,13 @@ test_mean(void)
 	SplitBench	bench;
 	int32_t		items[3] = {5, 0, 9};
 	float		mean[48];
-	float		scratch[48];
 	float		extra;
 	int			i;
 
 	make_gaussian(&data, 10, 48);
 	load_data(&bench, &data);
 	bench.set.extra[5] = 3.0f;
-	AnnoyMeanSketch(&bench.set, items, 3, mean, &extra, scratch);
+	AnnoyMeanSketch(&bench.set, items, 3, mean, &extra);
 	CHECK(extra == 1.0f);
 	for (i = 0; i < 48; i++)
 		CHECK(fabsf(mean[i] - (vector_of(&data, 5)[i] + vector_of(&data, 0)[i] +
@@ -387,7 +376,7 @@ test_query_margin(void)
 	for (k = 0; k < 200; k++)
 	{
 		CHECK(sketch_of(&bench, vector_of(&data, k), bench.sketch));
-		set_item(&items, k, bench.sketch);
+		AnnoyPutSketch(&items.set, k, bench.sketch);
 	}
 	CHECK(split(&items, ANNOY_SPLIT_MIDDLE, 0, 6) > 0);
 	for (k = 0; k < 200; k++)

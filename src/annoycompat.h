@@ -16,6 +16,7 @@
 
 #include "access/amapi.h"
 #include "access/genam.h"
+#include "access/gist_private.h"
 #include "access/relscan.h"
 #include "access/tableam.h"
 #include "access/tupdesc.h"
@@ -56,7 +57,8 @@
  *
  * A relation's file has another name, and who reads a set of sorted Datums says
  * whether those passed by reference are copied.  One function checks privileges
- * on most kinds of objects.
+ * on most kinds of objects.  Records that standbys have to agree with tell
+ * whether it is about a catalog, by the table.
  * ---------------------------------------------------------------------
  */
 #if PG_VERSION_NUM >= 160000
@@ -90,6 +92,8 @@ extern int	no_such_variable
 	} while (0)
 
 #define rd_locator rd_node
+#define gistXLogPageReuse(index, heap, block, xid) \
+	gistXLogPageReuse(index, block, xid)
 #define tuplesort_getdatum(sort, forward, copy, value, isnull, abbreviated) \
 	tuplesort_getdatum(sort, forward, value, isnull, abbreviated)
 

@@ -8,7 +8,8 @@
  * is left whose row anybody could see they mean nothing, and the index can
  * become again what it is when it is built without rows:
  *
- *	1. entries and items of dead rows are removed, as by VACUUM;
+ *	1. entries and items of dead rows are removed, as by VACUUM, with a record
+ *	   that cancels what sees these rows on standbys;
  *	2. new, empty trees and their roots are added;
  *	3. one record makes the metapage name these roots, no geometry, and
  *	   (former_end) the block before which trees and lists are of no use now;
@@ -36,12 +37,14 @@
 #include "postgres.h"
 
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_am_d.h"
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/snapmgr.h"
 
 #include "am/renew.h"
@@ -106,6 +109,27 @@ has_items(Relation index, Relation heap)
 				return true;
 	}
 	return false;
+}
+
+/*
+ * Rows that nobody sees here may be seen by a snapshot of a standby.  When VACUUM
+ * removes them from an index, pruning the table has told the standbys so before.
+ * Here nobody has; a page that is used again is how GiST tells it, and nothing
+ * else comes of that record.
+ */
+static void
+remove_dead_rows(Relation index, Relation heap)
+{
+	if (RelationNeedsWAL(index) && XLogStandbyInfoActive())
+	{
+		FullTransactionId next = ReadNextFullTransactionId();
+		uint32		age = XidFromFullTransactionId(next) -
+			GetOldestNonRemovableTransactionId(heap);
+		FullTransactionId last = {U64FromFullTransactionId(next) - age - 1};
+
+		gistXLogPageReuse(index, heap, ANNOY_META_BLOCK, last);
+	}
+	AnnoyRemoveDeadRows(index, row_is_dead, heap);
 }
 
 /* Steps 2 to 4, for an index without items that nobody else uses. */

@@ -56,6 +56,38 @@ is($output, "7\n8", 'a session of the standby');
 catch_up();
 is(answer($_, '[9,1]') =~ s/ .*//r, '9', 'the index of the ' . $_->name) for $primary, $standby;
 
+# A snapshot of the standby that sees the rows which are dead to the primary: it
+# is cancelled, as by VACUUM, though it has not used the index yet.  (The table has
+# not been pruned, which would do that, too.)
+$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 0');
+$standby->reload;
+$primary->safe_psql(
+	'postgres', q{
+	CREATE TABLE few (id int, e vector);
+	CREATE INDEX few_l2 ON few USING annoy (e vector_l2_ops);
+	INSERT INTO few VALUES (1, '[1,2,3]'), (2, '[1,2,3]');
+	CREATE FUNCTION wait_for_standby() RETURNS void LANGUAGE plpgsql AS $$
+	DECLARE
+		lsn pg_lsn := pg_current_wal_insert_lsn();
+	BEGIN
+		FOR i IN 1 .. 1800 LOOP
+			EXIT WHEN (SELECT count(*) = 1 FROM pg_stat_replication WHERE replay_lsn >= lsn);
+			PERFORM pg_sleep(0.1);
+		END LOOP;
+	END
+	$$});
+catch_up();
+my $error;
+$standby->psql(
+	'postgres', qq{
+	BEGIN ISOLATION LEVEL REPEATABLE READ;
+	SELECT count(*) FROM pg_am WHERE amname = 'annoy';
+	\\! $session -c "DELETE FROM few" -c "INSERT INTO few VALUES (1, '[1,2]')" -c "SELECT wait_for_standby()" -o /dev/null
+	SELECT count(*) FROM few;}, stdout => \$output, stderr => \$error);
+like($error, qr/conflict with recovery/, 'rows that only a standby sees');
+catch_up();
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM few}), '1', 'a later snapshot of the standby');
+
 # Crashes behind a rollback and behind the insert that follows it.
 $primary->safe_psql('postgres', q{DELETE FROM items; BEGIN; INSERT INTO unlogged VALUES (1, '[1,2,3]'); ROLLBACK; VACUUM items});
 $primary->stop('immediate');

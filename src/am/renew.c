@@ -80,16 +80,6 @@ row_is_dead(ItemPointer heap_tid, void *state)
 		all_dead;
 }
 
-/* Step 1. */
-static void
-remove_dead_rows(Relation index, Relation heap)
-{
-	IndexVacuumInfo info = {.index = index};
-	IndexBulkDeleteResult stats = {0};
-
-	(void) AnnoyVacuumPages(&info, &stats, row_is_dead, heap);
-}
-
 /* Whether an item is left; heap given: whether one of a living row is. */
 static bool
 has_items(Relation index, Relation heap)
@@ -112,7 +102,7 @@ has_items(Relation index, Relation heap)
 }
 
 /*
- * Rows that nobody sees here may be seen by a snapshot of a standby.  When VACUUM
+ * Step 1.  Rows that nobody sees here may be seen by a snapshot of a standby.  When VACUUM
  * removes them from an index, pruning the table has told the standbys so before.
  * Here nobody has; a page that is used again is how GiST tells it, and nothing
  * else comes of that record.
@@ -120,6 +110,9 @@ has_items(Relation index, Relation heap)
 static void
 remove_dead_rows(Relation index, Relation heap)
 {
+	IndexVacuumInfo info = {.index = index};
+	IndexBulkDeleteResult stats = {0};
+
 	if (RelationNeedsWAL(index) && XLogStandbyInfoActive())
 	{
 		FullTransactionId next = ReadNextFullTransactionId();
@@ -129,7 +122,7 @@ remove_dead_rows(Relation index, Relation heap)
 
 		gistXLogPageReuse(index, heap, ANNOY_META_BLOCK, last);
 	}
-	AnnoyRemoveDeadRows(index, row_is_dead, heap);
+	(void) AnnoyVacuumPages(&info, &stats, row_is_dead, heap);
 }
 
 /* Steps 2 to 4, for an index without items that nobody else uses. */

@@ -24,7 +24,8 @@
  *
  * Row locks drop rows, too, but must not be taken before a row is wanted.  So
  * the point of collection is below them, and a row that was handed on but that
- * the LIMIT has not counted does not make nearer ones late.
+ * the LIMIT has not counted does not make nearer ones late.  Where that is not
+ * enough, with SKIP LOCKED and more than one row, the scan is wanted whole.
  *
  * The node at the point of collection gets another ExecProcNode, as
  * ExecSetExecProcNode() in execProcnode.c allows; plans stay as they are.
@@ -83,6 +84,7 @@ typedef struct Collector
 	PlanState **path;			/* from below the node down to the scan */
 	int			path_length;
 	bool		locks;			/* row locks may drop what is handed on */
+	bool		skips_locked;	/* not only rows that others have changed */
 	TupleTableSlot *slot;		/* for rows of a node that is no scan */
 
 	/* of the present execution */
@@ -199,6 +201,9 @@ start_execution(Collector *collector)
 	if (!limit->noCount && limit->count > 0 &&
 		limit->count <= most && limit->offset <= most - limit->count)
 		collector->wanted = limit->count + limit->offset;
+	/* the first row that is free is enough for one, else one may be late */
+	if (collector->skips_locked && collector->wanted > 1)
+		collector->wanted = 0;
 	collector->state = collector->wanted == 0 ||
 		annoy_iterative_scan == ANNOY_SCAN_RELAXED ?
 		COLLECTOR_PASSES : COLLECTOR_COLLECTS;
@@ -579,6 +584,7 @@ typedef struct Descent
 	LimitState *limit;			/* that counts rows from below, or NULL */
 	PlanState  *collects;		/* topmost node below it that may drop rows */
 	bool		locks;			/* below it and above that are row locks */
+	bool		skips_locked;	/* of SKIP LOCKED */
 	bool		ahead;			/* and nodes that look ahead */
 } Descent;
 
@@ -598,6 +604,7 @@ make_collector(const Descent *descent)
 	collector->scan = scan;
 	collector->limit = descent->limit;
 	collector->locks = descent->locks;
+	collector->skips_locked = descent->skips_locked;
 	collector->context = AllocSetContextCreate(estate->es_query_cxt,
 											   "annoy collected rows",
 											   ALLOCSET_DEFAULT_SIZES);
@@ -654,6 +661,17 @@ can_keep_rows(PlanState *node)
 	return ExecGetResultSlotOps(node, &fixed) == &TTSOpsVirtual && fixed;
 }
 
+static bool
+skips_locked(const LockRowsState *node)
+{
+	ListCell   *cell;
+
+	foreach(cell, node->lr_arowMarks)
+		if (((const ExecAuxRowMark *) lfirst(cell))->rowmark->waitPolicy == LockWaitSkip)
+			return true;
+	return false;
+}
+
 /*
  * What is above an input of a node: the LIMIT that counts its rows, if it still
  * does, and where they have to be collected then.
@@ -667,6 +685,7 @@ look_through(Descent *below, const Descent *parent)
 	below->limit = parent->limit;
 	below->collects = parent->collects;
 	below->locks = parent->locks;
+	below->skips_locked = parent->skips_locked;
 	below->ahead = parent->ahead;
 	switch (nodeTag(node))
 	{
@@ -675,6 +694,7 @@ look_through(Descent *below, const Descent *parent)
 				(LimitState *) node : NULL;
 			below->collects = NULL;
 			below->locks = false;
+			below->skips_locked = false;
 			below->ahead = false;
 			return;
 		case T_LockRowsState:
@@ -682,6 +702,7 @@ look_through(Descent *below, const Descent *parent)
 			if (parent->collects)
 				below->limit = NULL;
 			below->locks = true;
+			below->skips_locked |= skips_locked((const LockRowsState *) node);
 			break;
 		case T_ResultState:
 		case T_SubqueryScanState:

@@ -43,7 +43,7 @@ sub overtime
 
 	for my $limit (2, 5, 10, 20, 40, 80, 160, 320)
 	{
-		my ($result, $output, $error) = $node->psql('postgres', "$prepare\n\\timing on\nSET statement_timeout = $limit;\n$statement\n");
+		my ($result, $output, $error) = $node->psql('postgres', "SET client_min_messages = warning;\n$prepare\n\\timing on\nSET statement_timeout = $limit;\n$statement\n");
 		my @times = $output =~ /^Time: ([\d.]+) ms/mg;
 		my $over = ($times[-1] - $limit) / 1000;
 

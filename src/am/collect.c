@@ -58,6 +58,7 @@ typedef struct CollectedRow
 	bool		null_distance;
 	ItemPointerData tid;		/* of the scan's row */
 	MinimalTuple tuple;			/* NULL if the scan's own rows are collected */
+	int64		number;			/* in which it came */
 } CollectedRow;
 
 /* A row as far as the last one that was handed on before a scan began again. */
@@ -157,6 +158,19 @@ compare_rows(const void *a, const void *b)
 	if (isnan(x->distance) || isnan(y->distance))
 		return (isnan(x->distance) != 0) - (isnan(y->distance) != 0);
 	return x->distance < y->distance ? -1 : x->distance > y->distance;
+}
+
+/* What a join or set makes of one row stays in its order. */
+static int
+compare_collected(const void *a, const void *b)
+{
+	const CollectedRow *x = a;
+	const CollectedRow *y = b;
+	int			order = compare_rows(x, y);
+
+	if (order != 0)
+		return order;
+	return x->number < y->number ? -1 : x->number > y->number;
 }
 
 /*
@@ -265,6 +279,7 @@ add_row(Collector *collector, TupleTableSlot *slot, bool sorted)
 	int64		place = collector->count;
 
 	set_scan_row(collector, &row);
+	row.number = collector->count;
 	row.tuple = collects_scan(collector) ? NULL :
 		ExecCopySlotMinimalTuple(slot);
 	if (collector->count == collector->allocated)
@@ -297,7 +312,7 @@ sort_rows(Collector *collector)
 	if (!collector->in_order)
 		qsort(collector->rows + collector->next,
 			  collector->count - collector->next, sizeof(CollectedRow),
-			  compare_rows);
+			  compare_collected);
 	collector->in_order = true;
 }
 

@@ -269,6 +269,11 @@ SELECT count(*), bool_and(n = 7) AS seventh FROM
 	(SELECT part, row_number() OVER (ORDER BY e <-> even_vector(16, 9)) AS n FROM one WHERE tag < 300) AS s WHERE part = -2;
 ROLLBACK;
 
+-- What is made of one row stays together and in its order.
+SELECT count(*), count(DISTINCT id), bool_and(g = expected) AS in_order FROM
+	(SELECT id, g, row_number() OVER (PARTITION BY id ORDER BY n) AS expected FROM
+	 (SELECT id, g, row_number() OVER () AS n FROM
+	  (SELECT id, generate_series(1, 3) AS g FROM one WHERE tag < 100 ORDER BY e <-> even_vector(16, 2) LIMIT 2000) AS s) AS s) AS s;
 -- Columns of the output are computed once for each row that comes.
 CREATE SEQUENCE calls;
 SELECT count(nextval), max(nextval) - min(nextval) + 1 AS calls

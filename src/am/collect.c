@@ -160,7 +160,10 @@ compare_rows(const void *a, const void *b)
 	return x->distance < y->distance ? -1 : x->distance > y->distance;
 }
 
-/* What a join or set makes of one row stays in its order. */
+/*
+ * At equal distance by TID, as exhaustive.c has it; what a join or a set makes
+ * of one row stays in its order.
+ */
 static int
 compare_collected(const void *a, const void *b)
 {
@@ -168,6 +171,9 @@ compare_collected(const void *a, const void *b)
 	const CollectedRow *y = b;
 	int			order = compare_rows(x, y);
 
+	if (order == 0)
+		order = ItemPointerCompare(unconstify(ItemPointerData *, &x->tid),
+								   unconstify(ItemPointerData *, &y->tid));
 	if (order != 0)
 		return order;
 	return x->number < y->number ? -1 : x->number > y->number;
@@ -291,10 +297,10 @@ add_row(Collector *collector, TupleTableSlot *slot, bool sorted)
 						  sizeof(CollectedRow) * collector->allocated);
 	}
 	if (place > collector->next &&
-		compare_rows(&collector->rows[place - 1], &row) > 0)
+		compare_collected(&collector->rows[place - 1], &row) > 0)
 	{
 		while (sorted && place > collector->next &&
-			   compare_rows(&collector->rows[place - 1], &row) > 0)
+			   compare_collected(&collector->rows[place - 1], &row) > 0)
 		{
 			collector->rows[place] = collector->rows[place - 1];
 			place--;

@@ -221,12 +221,15 @@ is_excluded(const ExcludedItems *excluded, const ItemPointerData *item)
 				sizeof(ItemPointerData), compare_items) != NULL;
 }
 
-/* NaN comes last. */
+/* NaN comes last; at equal distance by TID, as in SELECT. */
 static int
 compare_neighbors(const void *a, const void *b)
 {
-	return float8_cmp_internal(((const Neighbor *) a)->distance,
-							   ((const Neighbor *) b)->distance);
+	const Neighbor *x = a;
+	const Neighbor *y = b;
+	int			order = float8_cmp_internal(x->distance, y->distance);
+
+	return order != 0 ? order : compare_items(&x->item, &y->item);
 }
 
 /*

@@ -215,6 +215,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
  */
 #if PG_VERSION_NUM >= 190000
 #define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__, SO_NONE)
+#define AnnoyBeginIndexFetch(heap) table_index_fetch_begin(heap, SO_NONE)
 #define ANNOY_BUFFER_STATE(header) pg_atomic_read_u64(&(header)->state)
 #define ANNOY_COPIES_ROUTINE false
 #define ANNOY_RESULT_RELATIONS(plan) ((plan)->resultRelationRelids)
@@ -225,6 +226,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 	parse, query_string, cursor_options, bound_params, explain_state
 #else
 #define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__)
+#define AnnoyBeginIndexFetch(heap) table_index_fetch_begin(heap)
 #define NodeInstrumentation Instrumentation
 #define ANNOY_BUFFER_STATE(header) pg_atomic_read_u32(&(header)->state)
 #define ANNOY_COPIES_ROUTINE true

@@ -139,11 +139,11 @@ static Collector *running = NULL;
 
 static ExecutorStart_hook_type next_start_hook = NULL;
 
-bool
-AnnoyScanIsCollected(IndexScanDesc scan)
+int64
+AnnoyGetCollectedRows(IndexScanDesc scan)
 {
 	return running != NULL && running->scan->iss_ScanDesc == scan &&
-		running->state != COLLECTOR_PASSES;
+		running->state != COLLECTOR_PASSES ? running->wanted : 0;
 }
 
 /* NaN after numbers, then NULL: as SQL sorts. */

@@ -13,7 +13,10 @@
 /* For _PG_init. */
 extern void AnnoyInitExecutor(void);
 
-/* Whether the rows of the scan that is starting are sorted above it. */
-extern bool AnnoyScanIsCollected(IndexScanDesc scan);
+/*
+ * How many rows of the scan that is starting are wanted, if they are sorted above
+ * it; else 0.
+ */
+extern int64 AnnoyGetCollectedRows(IndexScanDesc scan);
 
 #endif							/* ANNOY_COLLECT_H */

@@ -21,7 +21,6 @@
 #include "build/buildspool.h"
 #include "definition/opclass.h"
 #include "forest/sketchset.h"
-#include "page/item.h"
 #include "page/meta.h"
 
 /*
@@ -49,7 +48,7 @@
 
 /*
  * How the spare memory of a process is divided: rows stay from the load to the
- * assignment; sketches, and then items, that it keeps are beside them, and what
+ * last tree's leaves; sketches, and then items, that it keeps are beside them, and what
  * it sends to others.  Divisions of partitions that are too large take half of
  * what the one above has.
  */
@@ -65,7 +64,6 @@
 typedef struct AnnoyBuildItem
 {
 	int64		tid;			/* AnnoyPackTid */
-	int64		address;		/* packed: of the item; 0 in the first tree */
 	struct varlena *value;
 	bool		stays;			/* value is valid beyond the next call */
 } AnnoyBuildItem;
@@ -140,7 +138,6 @@ typedef struct AnnoyBuildShared
 
 	/* the tree at hand */
 	AnnoyChild	root;			/* by the one who makes it */
-	BlockNumber item_blocks;	/* pages that may have items, later trees */
 	int			directory_count;
 	uint32		cell_count;
 	int			batch_count;
@@ -197,7 +194,6 @@ typedef struct AnnoyBuild
 
 	/* pages */
 	AnnoyExtender extender;
-	AnnoyItemWriter writer;
 	BlockNumber inner_block;	/* inner page with room, or invalid */
 	BlockNumber *open_blocks;	/* inner pages and directories, not logged yet */
 	int64		open_count;

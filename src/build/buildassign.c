@@ -48,7 +48,6 @@ typedef struct BatchOrder
 {
 	uint32		cell;
 	int64		tid;
-	int64		address;
 	struct varlena *value;
 } BatchOrder;
 
@@ -91,7 +90,6 @@ fill_record(AnnoyItemRecord *record, Size size, uint32 cell,
 	SET_VARSIZE(record, size);
 	record->cell = cell;
 	record->tid = item->tid;
-	record->address = item->address;
 	memcpy(record->value, item->value, value_size);
 }
 
@@ -101,7 +99,7 @@ send_item(AnnoyBatchReader *reader, const AnnoyCellDirectory *directory,
 		  uint32 cell, const AnnoyBuildItem *item)
 {
 	BatchOrder	place = {directory->first_cell + cell, item->tid,
-	item->address, item->value};
+	item->value};
 
 	if (!AnnoyIsOwnPart(reader->build, directory->batch))
 		fill_record(AnnoyPutRecord(reader->sent, directory->batch),
@@ -136,7 +134,7 @@ assign_items(AnnoyBatchReader *reader, int tree)
 	/* no sketches are in memory now */
 	copy = AnnoyCopyTree(build, tree, reader->cells, ANNOY_CELL_SET_BYTES +
 						 AnnoyShareMemory(build, ANNOY_SKETCHES_SHARE));
-	AnnoyBeginStream(&stream, build, tree > 0);
+	AnnoyBeginStream(&stream, build);
 	while (AnnoyNextStreamItem(&stream, &item))
 	{
 		float		extra;
@@ -158,7 +156,7 @@ assign_items(AnnoyBatchReader *reader, int tree)
 
 /*
  * Assigns this process's items, and makes the reader of its batches.  The rows
- * are freed if they are not needed any more.
+ * are freed after the last tree, as soon as they are not needed any more.
  */
 AnnoyBatchReader *
 AnnoyBeginBatches(AnnoyBuild *build, int tree, AnnoyCells *cells)
@@ -170,8 +168,8 @@ AnnoyBeginBatches(AnnoyBuild *build, int tree, AnnoyCells *cells)
 	reader->build = build;
 	reader->cells = cells;
 	reader->batch = -1;
-	reader->by_reference = tree == 0 &&
-		(build->rows == NULL || AnnoySpoolIsInMemory(build->rows));
+	reader->by_reference = build->rows == NULL ||
+		AnnoySpoolIsInMemory(build->rows);
 	reader->sent_size = MAXALIGN(offsetof(AnnoyItemRecord, value) +
 								 build->value_size);
 	reader->kept_size = reader->by_reference ? sizeof(BatchOrder) :
@@ -198,7 +196,7 @@ AnnoyBeginBatches(AnnoyBuild *build, int tree, AnnoyCells *cells)
 		AnnoyEndSpool(reader->sent);
 		reader->sent = NULL;
 	}
-	if (build->rows && !reader->by_reference)
+	if (build->rows && !reader->by_reference && tree == build->n_trees - 1)
 	{
 		AnnoyEndSpool(build->rows);
 		build->rows = NULL;
@@ -264,7 +262,6 @@ next_place(AnnoyBatchReader *reader, AnnoySpoolReader *spool, BatchOrder *place,
 
 		place->cell = item->cell;
 		place->tid = item->tid;
-		place->address = item->address;
 		place->value = (struct varlena *) item->value;
 	}
 	return true;
@@ -434,7 +431,6 @@ AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
 			DatumGetPointer(slot_getattr(reader->slot, 3, &isnull));
 		*cell = record->cell;
 		item->tid = record->tid;
-		item->address = record->address;
 		item->value = (struct varlena *) record->value;
 		item->stays = false;
 		return true;
@@ -447,7 +443,6 @@ AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
 						   Min(BYTES_AHEAD, reader->build->value_size));
 	*cell = place->cell;
 	item->tid = place->tid;
-	item->address = place->address;
 	item->value = place->value;
 	item->stays = true;
 	return true;
@@ -456,16 +451,11 @@ AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
 void
 AnnoyEndBatches(AnnoyBatchReader *reader)
 {
-	AnnoyBuild *build = reader->build;
-
 	end_batch(reader);
 	AnnoyEndSpoolReader(reader->kept_reader);
 	AnnoyEndSpool(reader->kept);
 	if (reader->sent_reader)
 		AnnoyEndSpoolReader(reader->sent_reader);
-	if (build->rows)
-		AnnoyEndSpool(build->rows);
-	build->rows = NULL;
 	MemoryContextDelete(reader->context);
 	pfree(reader);
 }

@@ -15,7 +15,6 @@ typedef struct AnnoyItemRecord
 	int32		vl_len_;		/* so that it can be a bytea (do not touch) */
 	uint32		cell;
 	int64		tid;
-	int64		address;		/* packed; 0 in the first tree */
 	char		value[FLEXIBLE_ARRAY_MEMBER];	/* a varlena */
 } AnnoyItemRecord;
 

@@ -54,7 +54,7 @@ AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
 	builder->cells = cells;
 	builder->tree = tree;
 	builder->s = s;
-	builder->cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
+	builder->cell_items = Max(1, (int) (build->forest->leaf.capacity * CELL_FILL));
 	builder->directory_cells =
 		Max(2, (int) (DIRECTORY_FILL * AnnoyDirectoryCapacity(form, s)));
 	builder->set_items = ANNOY_CELL_SET_BYTES /

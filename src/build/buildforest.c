@@ -164,6 +164,9 @@ AnnoyBuildForest(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
 	if (build->items > 0)
 		for (int tree = 0; tree < build->n_trees; tree++)
 			build_tree(build, tree);
+	if (build->rows)
+		AnnoyEndSpool(build->rows);
+	build->rows = NULL;
 	if (build->process == 0)
 		write_description(build);
 	if (build->items > 0)

@@ -5,9 +5,7 @@
  *
  * The items of a batch (buildassign.c) come cell by cell, in the order of TIDs.
  * The cells of a directory become leaves: overfull ones are split again, small
- * ones are joined with the next.  For the first tree the items themselves are
- * written, in the order of its leaves.  Last, the directory's provisional
- * entries are replaced by the leaves; if they are too many it is split, with a
+ * ones are joined with the next.  Last, the directory's provisional entries are replaced by the leaves; if they are too many it is split, with a
  * hyperplane more above.  Directories do not depend on each other, so that any
  * process can take any batch.
  *
@@ -50,9 +48,6 @@ typedef struct LeafWriter
 	/* items that become leaves together */
 	int			group_allocated;
 	AnnoyItemSet group;
-	int64	   *tids;
-	struct varlena **values;	/* first tree only */
-	MemoryContext value_context;
 
 	/* leaves of the directory at hand */
 	AnnoyCentroid *leaves;
@@ -83,18 +78,6 @@ new_leaf(LeafWriter *writer)
 	return leaf;
 }
 
-/* The item's address; writes it first if this is the first tree. */
-static ItemPointerData
-place_item(LeafWriter *writer, int item)
-{
-	ItemPointerData tid;
-
-	if (writer->tree > 0)
-		return writer->group.addresses[item];
-	AnnoyUnpackTid(writer->tids[item], &tid);
-	return AnnoyWriteItem(&writer->build->writer, &tid, writer->values[item]);
-}
-
 /*
  * Writes a leaf of some items of the group; more than a page holds (only of
  * inseparable items) continue on a chain of pages.
@@ -103,15 +86,12 @@ static void
 write_leaf(LeafWriter *writer, const int32 *items, int count)
 {
 	Relation	index = writer->build->index;
-	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
+	const AnnoyForest *forest = writer->build->forest;
 	AnnoyCentroid *leaf = new_leaf(writer);
 	Buffer		buffer = InvalidBuffer;
 
 	AnnoyMeasureCentroid(&writer->group.set, items, count, leaf);
 
-	/* first the items, so that the leaf is not locked meanwhile */
-	for (int i = 0; i < count; i++)
-		writer->group.addresses[items[i]] = place_item(writer, items[i]);
 	for (int i = 0; i < count; i++)
 	{
 		if (i % writer->capacity == 0)
@@ -120,8 +100,8 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 												ANNOY_PAGE_LEAF, writer->tree);
 			Page		page = BufferGetPage(next);
 
-			AnnoyStartLeaf(page, sketcher, leaf->centroid, leaf->scale,
-						   leaf->norm_squared, leaf->extra);
+			AnnoyStartLeaf(page, &forest->leaf, leaf->centroid,
+						   leaf->scale, leaf->norm_squared, leaf->extra);
 			if (BufferIsValid(buffer))
 			{
 				AnnoyPageGetOpaque(page)->flags |= ANNOY_LEAF_CHAINED;
@@ -134,7 +114,7 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 				leaf->link.block = BufferGetBlockNumber(next);
 			buffer = next;
 		}
-		AnnoyAddItemEntry(BufferGetPage(buffer), sketcher, &writer->group,
+		AnnoyAddItemEntry(BufferGetPage(buffer), forest, &writer->group,
 						  items[i]);
 	}
 	AnnoyLogPage(index, buffer);
@@ -180,10 +160,9 @@ flush_group(LeafWriter *writer)
 	items = AnnoyListPositions(writer->group.count);
 	write_items(writer, items, writer->group.count,
 				AnnoyHash(AnnoyHash(writer->path, PATH_OF_GROUP),
-						  (uint64) writer->tids[0]));
+						  (uint64) AnnoyPackTid(&writer->group.tids[0])));
 	pfree(items);
 	writer->group.count = 0;
-	MemoryContextReset(writer->value_context);
 }
 
 /* Adds the next item of a batch to the group. */
@@ -194,20 +173,12 @@ load_item(LeafWriter *writer, const AnnoyBuildItem *item)
 	AnnoyBuild *build = writer->build;
 	int			i = group->count++;
 
-	writer->tids[i] = item->tid;
 	AnnoySketchValue(build, item->value, &group->set.extra[i],
 					 &group->unbounded[i]);
 	memcpy(group->sketches + (Size) i * writer->s, build->sketch,
 		   sizeof(float) * writer->s);
 	AnnoyPutSketch(&group->set, i, build->sketch);
-	if (writer->tree > 0)
-		AnnoyUnpackTid(item->address, &group->addresses[i]);
-	else if (item->stays)
-		writer->values[i] = item->value;
-	else
-		writer->values[i] = memcpy(MemoryContextAlloc(writer->value_context,
-													  build->value_size),
-								   item->value, build->value_size);
+	AnnoyUnpackTid(item->tid, &group->tids[i]);
 }
 
 /* ---------------------------------------------------------------------
@@ -308,16 +279,11 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 	writer->cells = cells;
 	writer->tree = tree;
 	writer->s = build->forest->sketcher.sketch_dimensions;
-	writer->capacity = AnnoyLeafCapacity(writer->s);
+	writer->capacity = build->forest->leaf.capacity;
 	writer->fill = Max(1, (int) (writer->capacity * LEAF_FILL));
 	writer->path = AnnoyHash(AnnoyHash(build->seed, tree), 1);
 	n = writer->group_allocated = ANNOY_GROUP_LEAVES * writer->capacity;
 	AnnoyAllocateItems(&writer->group, writer->s, n);
-	writer->tids = palloc(sizeof(int64) * n);
-	writer->values = palloc(sizeof(struct varlena *) * n);
-	writer->value_context = AllocSetContextCreate(CurrentMemoryContext,
-												  "annoy values",
-												  ALLOCSET_DEFAULT_SIZES);
 	writer->leaf_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "annoy finished leaves",
 												 ALLOCSET_DEFAULT_SIZES);
@@ -387,7 +353,6 @@ AnnoyWriteLeaves(AnnoyBuild *build, int tree, const AnnoyCells *cells,
 	init_writer(&writer, build, tree, cells);
 	while (AnnoyTakeBatch(reader, &batch))
 		write_batch(&writer, reader, &directory, batch, &rows);
-	AnnoyEndItemWriter(&build->writer);
 }
 
 /* A tree without items: a directory with one empty leaf, for inserts to come. */

@@ -55,7 +55,11 @@ AnnoyLeastWorkMem(int dimensions, int element_bits)
 	Size		rows = sample_size(dimensions);
 	Size		sample = rows * (value + SAMPLE_OVERHEAD);
 	Size		sketches = rows * (sizeof(int16) * s + SAMPLE_OVERHEAD);
-	Size		group = (Size) ANNOY_GROUP_LEAVES * AnnoyLeafCapacity(s) *
+	Size		group;
+	AnnoyLeafLayout leaf;
+
+	AnnoyInitLeafLayout(&leaf, s, 1);
+	group = (Size) ANNOY_GROUP_LEAVES * leaf.capacity *
 		(value + (sizeof(float) + sizeof(int16)) * s);
 
 	/* the sampled values are freed before sets are split */
@@ -473,6 +477,8 @@ set_meta(AnnoyBuild *build)
 	meta->dimensions = build->dimensions;
 	meta->sketch_dimensions = build->dimensions > 0 ?
 		AnnoySketchDimensions(build->dimensions) : 0;
+	meta->code_bits = build->dimensions > 0 ?
+		AnnoyGetBuiltCodeBits(build->index, build->dimensions) : 0;
 	meta->n_trees = build->n_trees;
 	meta->seed = build->seed;
 	meta->items = build->items;
@@ -509,6 +515,7 @@ AnnoyFixSpace(AnnoyBuild *build, int work_mem)
 	build->forest = palloc0(sizeof(AnnoyForest));
 	build->forest->roots = palloc0(sizeof(AnnoyChild) * build->n_trees);
 	set_meta(build);
+	AnnoyGetLeafLayout(&build->forest->meta, &build->forest->leaf);
 	if (leader)
 		link_tails(build);
 	if (build->items == 0)

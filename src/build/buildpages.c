@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * buildpages.c
- *	  The pages that a build writes beside items and leaves: inner nodes and
+ *	  The pages that a build writes beside leaves: inner nodes and
  *	  directories, and the WAL of all pages.
  *
- * Pages are written through shared buffers.  Items and leaves are logged by
- * the process that has filled them, at once; inner pages and directories
+ * Pages are written through shared buffers.  Leaves are logged by the
+ * process that has filled them, at once; inner pages and directories
  * change until the trees are complete, so each process remembers those that it
  * has added, and logs them then.
  *
@@ -68,7 +68,7 @@ AnnoyLogOpenPages(AnnoyBuild *build)
 
 /*
  * Blocks that this process has added, but not used, are pages of zeroes, which
- * VACUUM makes item pages.
+ * VACUUM frees.
  */
 void
 AnnoyEndPages(AnnoyBuild *build)

@@ -352,7 +352,7 @@ send_sketches(CellBuilder *builder, const Subtree *top, int partitions,
 							   AnnoyShareMemory(build, ANNOY_SENT_SHARE),
 							   build->files, name);
 	}
-	AnnoyBeginStream(&items, build, builder->tree > 0);
+	AnnoyBeginStream(&items, build);
 	while (AnnoyNextStreamItem(&items, &item))
 	{
 		bool		unbounded;

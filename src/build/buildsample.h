@@ -20,7 +20,7 @@ typedef struct AnnoySampleRow
 #define QUEUE_PREFIX AnnoySample
 #define QUEUE_ELEMENT AnnoySampleRow
 #define QUEUE_KEY(e) (~(e).hash)
-#include "forest/queue.h"
+#include "page/queue.h"
 
 /* Keeps the rows with the smallest hashes. */
 typedef struct AnnoySampler

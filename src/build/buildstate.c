@@ -68,9 +68,6 @@ AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
 	build->files = build->parallel ? &shared->files.fs : NULL;
 	build->extender.index = index;
 	build->extender.shared = build->parallel;
-	build->writer.index = index;
-	build->writer.extender = &build->extender;
-	build->writer.buffer = InvalidBuffer;
 	build->tail = InvalidBuffer;
 }
 
@@ -111,7 +108,6 @@ AnnoyNextPhase(AnnoyBuild *build, int phase)
 	if (build->process == 0)
 	{
 		pg_atomic_write_u64(&shared->next, 0);
-		shared->item_blocks = RelationGetNumberOfBlocks(build->index);
 		if (phase > 0)
 		{
 			pg_atomic_write_u64(&shared->rows_done, 0);

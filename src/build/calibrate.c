@@ -18,6 +18,7 @@
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "build/buildsteps.h"
 #include "forest/search.h"
@@ -63,7 +64,8 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 	limits.resume = false;
 	limits.order = ANNOY_ORDER_SORTED;
 	limits.epsilon = CALIBRATION_EPSILON;
-	limits.snapshot = NULL;
+	limits.rows = ANNOY_CALIBRATION_NEIGHBORS + 1;
+	limits.snapshot = GetActiveSnapshot();
 	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
 	AnnoyUnpackTid(member->tid, &self);
 	while (count < ANNOY_CALIBRATION_NEIGHBORS &&
@@ -81,7 +83,7 @@ void
 AnnoyLocateMembers(AnnoyBuild *build)
 {
 	AnnoyBuildShared *shared = build->shared;
-	AnnoySearch *search = AnnoyBeginSearch(build->index);
+	AnnoySearch *search = AnnoyBeginSearch(build->heap, build->index);
 	uint64		member;
 
 	while ((member = AnnoyTakeWork(build)) < shared->member_count)

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "annoy.h"
+#include "arith/refine.h"
 #include "definition/options.h"
 
 int			annoy_search_k = ANNOY_AUTOMATIC;
@@ -131,6 +132,9 @@ init_index_options(void)
 	add_int_reloption(annoy_relopt_kind, "n_neighbors",
 					  "Number of neighbors to find where a query does not say.",
 					  ANNOY_DEFAULT_NEIGHBORS, 1, INT_MAX, lock);
+	add_int_reloption(annoy_relopt_kind, "code_bits",
+					  "Bits that a code has for each dimension, or -1 to choose it automatically.",
+					  ANNOY_AUTOMATIC, ANNOY_AUTOMATIC, ANNOY_MAX_CODE_BITS, lock);
 	add_string_reloption(annoy_relopt_kind, "seed",
 						 "Seed of the random numbers used by the build.",
 						 NULL, check_seed_option, lock);
@@ -244,6 +248,11 @@ annoyoptions(Datum reloptions, bool validate)
 			.offset = offsetof(AnnoyOptions, n_neighbors)
 		},
 		{
+			.optname = "code_bits",
+			.opttype = RELOPT_TYPE_INT,
+			.offset = offsetof(AnnoyOptions, code_bits)
+		},
+		{
 			.optname = "seed",
 			.opttype = RELOPT_TYPE_STRING,
 			.offset = offsetof(AnnoyOptions, seed_offset)
@@ -258,6 +267,7 @@ annoyoptions(Datum reloptions, bool validate)
 	{
 		check_not_zero("n_trees", options->n_trees, ANNOY_MAX_TREES);
 		check_not_zero("search_k", options->search_k, INT_MAX);
+		check_not_zero("code_bits", options->code_bits, ANNOY_MAX_CODE_BITS);
 	}
 	if (validate)
 	{
@@ -315,6 +325,14 @@ AnnoyGetNeighbors(Relation index)
 	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
 
 	return options != NULL ? options->n_neighbors : ANNOY_DEFAULT_NEIGHBORS;
+}
+
+int
+AnnoyGetCodeBits(Relation index)
+{
+	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
+
+	return options != NULL ? options->code_bits : ANNOY_AUTOMATIC;
 }
 
 uint64

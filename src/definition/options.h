@@ -36,6 +36,7 @@ typedef struct AnnoyOptions
 	int			n_trees;		/* 1 .. ANNOY_MAX_TREES or ANNOY_AUTOMATIC */
 	int			search_k;		/* 1 .. INT_MAX or ANNOY_AUTOMATIC */
 	int			n_neighbors;	/* 1 .. INT_MAX */
+	int			code_bits;		/* 1 .. ANNOY_MAX_CODE_BITS or ANNOY_AUTOMATIC */
 	int			seed_offset;	/* of a string in this struct; 0: not set */
 } AnnoyOptions;
 
@@ -56,13 +57,14 @@ extern int	annoy_verbosity;
 extern void AnnoyInitOptions(void);
 
 /*
- * The options of an index as they are set now, which for n_trees and seed may
- * differ from what it was built with.  No lock beyond that on the relation.
+ * The options of an index as they are set now, which for n_trees, seed and
+ * code_bits may differ from what it was built with.  No lock beyond that on the relation.
  */
 extern int	AnnoyGetTreeCount(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetBuiltTreeCount(Relation index); /* what that comes to */
 extern int	AnnoyGetSearchK(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetNeighbors(Relation index);
+extern int	AnnoyGetCodeBits(Relation index);	/* or ANNOY_AUTOMATIC */
 
 /*
  * The seed, never 0: that stands for the default, as in the original library.

@@ -9,6 +9,7 @@
 #define ANNOY_ESTIMATOR_H
 
 #include "arith/sketch.h"
+#include "utils/relcache.h"
 
 /*
  * A distance of the ordering operator in the original library's unit: angular
@@ -19,5 +20,11 @@ extern double AnnoyConvertDistance(AnnoyMetric metric, double distance);
 
 /* The original library's name of a metric; jaccard, which it does not have. */
 extern const char *AnnoyGetMetricName(AnnoyMetric metric);
+
+/*
+ * Number of rows in the index that the active snapshot sees and whose value is
+ * not NULL.  Evaluates nothing, so the caller stays in force.
+ */
+extern int64 AnnoyCountRows(Relation heap, Relation index);
 
 #endif							/* ANNOY_ESTIMATOR_H */

@@ -28,7 +28,7 @@ AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions, int count)
 	AnnoyAllocateSet(&items->set, sketch_dimensions, count);
 	items->sketches = palloc(sizeof(float) * sketch_dimensions * (Size) count);
 	items->unbounded = palloc(sizeof(bool) * count);
-	items->addresses = palloc(sizeof(ItemPointerData) * count);
+	items->tids = palloc(sizeof(ItemPointerData) * count);
 	items->count = 0;
 }
 
@@ -124,10 +124,10 @@ AnnoyAppendNode(Page page, int sketch_dimensions, const AnnoyHyperplane *plane)
 }
 
 void
-AnnoyAddItemEntry(Page page, const AnnoySketcher *sketcher, AnnoyItemSet *items,
-				  int item)
+AnnoyAddItemEntry(Page page, const AnnoyForest *forest,
+				  const AnnoyItemSet *items, int item)
 {
-	AnnoyAddLeafEntry(page, sketcher, items->sketches +
+	AnnoyAddLeafEntry(page, forest, items->sketches +
 					  (Size) item * items->set.sketch_dimensions,
-					  items->unbounded[item], &items->addresses[item]);
+					  items->unbounded[item], &items->tids[item]);
 }

@@ -11,9 +11,9 @@
 
 #include "access/generic_xlog.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
 #include "utils/memutils.h"
 
+#include "arith/refine.h"
 #include "definition/options.h"
 #include "page/meta.h"
 
@@ -31,9 +31,7 @@
 #define GROWTH_EXPONENT 0.75
 
 /* For estimating the number of rows from the size of the index. */
-#define ITEM_OVERHEAD 30.0		/* header, line pointer, varlena header, ends */
-#define ENTRY_OVERHEAD 14.0		/* f1, f2, address */
-#define USUAL_LEAF_FILL 0.65
+#define USUAL_LEAF_FILL 0.68
 
 static bool
 meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
@@ -48,6 +46,8 @@ meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
 		meta->dimensions <= opclass->element->max_dimensions &&
 		meta->sketch_dimensions == (meta->dimensions == 0 ? 0 :
 									AnnoySketchDimensions(meta->dimensions)) &&
+		(meta->dimensions == 0 ? meta->code_bits == 0 :
+		 meta->code_bits >= 1 && meta->code_bits <= ANNOY_MAX_CODE_BITS) &&
 		meta->n_trees >= 1 && meta->n_trees <= ANNOY_MAX_TREES &&
 		meta->search_k >= 0 && meta->search_k <= PG_INT32_MAX &&
 		(meta->search_k == 0 || meta->items > 0) &&
@@ -184,6 +184,7 @@ read_forest(Relation index, AnnoyMetaPageData meta, MemoryContext context)
 	float4	   *centre = NULL;
 
 	forest->meta = meta;
+	AnnoyGetLeafLayout(&meta, &forest->leaf);
 	next = (char *) forest + MAXALIGN(sizeof(AnnoyForest));
 	forest->roots = (AnnoyChild *) next;
 	next += MAXALIGN(sizeof(AnnoyChild) * meta.n_trees);
@@ -263,7 +264,8 @@ AnnoyForgetForest(Relation index)
 
 /* Writes the centre to new pages, last page first; returns the first. */
 static BlockNumber
-log_centre(Relation index, const float *centre, int dimensions)
+log_centre(Relation index, const AnnoyMetaPageData *meta, const float *centre,
+		   int dimensions)
 {
 	BlockNumber next = InvalidBlockNumber;
 	int			end = dimensions;
@@ -271,7 +273,7 @@ log_centre(Relation index, const float *centre, int dimensions)
 	while (end > 0)
 	{
 		int			count = (end - 1) % ANNOY_FLOATS_PER_PAGE + 1;
-		Buffer		buffer = AnnoyExtendLocked(index);
+		Buffer		buffer = AnnoyTakePage(index, meta->former_end);
 		GenericXLogState *xlog = GenericXLogStart(index);
 		Page		page = GenericXLogRegisterBuffer(xlog, buffer,
 													 GENERIC_XLOG_FULL_IMAGE);
@@ -288,22 +290,9 @@ log_centre(Relation index, const float *centre, int dimensions)
 	return next;
 }
 
-void
-AnnoyRecyclePage(Relation index, Buffer buffer)
-{
-	GenericXLogState *xlog = GenericXLogStart(index);
-	Page		page = GenericXLogRegisterBuffer(xlog, buffer,
-												 GENERIC_XLOG_FULL_IMAGE);
-
-	AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
-	GenericXLogFinish(xlog);
-	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
-							PageGetFreeSpace(BufferGetPage(buffer)));
-}
-
-/* Makes the pages of an unused centre item pages. */
+/* Frees the pages of an unused centre. */
 static void
-recycle_centre(Relation index, BlockNumber block)
+free_centre(Relation index, BlockNumber block)
 {
 	while (BlockNumberIsValid(block))
 	{
@@ -311,7 +300,7 @@ recycle_centre(Relation index, BlockNumber block)
 										   BUFFER_LOCK_EXCLUSIVE);
 
 		block = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
-		AnnoyRecyclePage(index, buffer);
+		AnnoyFreePage(index, buffer);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -320,10 +309,14 @@ void
 AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 				 float max_norm)
 {
-	BlockNumber centre = log_centre(index, transformed, dimensions);
-	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
-									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	AnnoyMetaPageData before;
+	BlockNumber centre;
+	Buffer		buffer;
 
+	AnnoyReadMeta(index, &before);
+	centre = log_centre(index, &before, transformed, dimensions);
+	buffer = AnnoyReadPage(index, ANNOY_META_BLOCK, ANNOY_PAGE_META,
+						   BUFFER_LOCK_EXCLUSIVE);
 	if (AnnoyPageGetMeta(BufferGetPage(buffer))->dimensions == 0)
 	{
 		GenericXLogState *xlog = GenericXLogStart(index);
@@ -332,13 +325,14 @@ AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 
 		meta->dimensions = dimensions;
 		meta->sketch_dimensions = AnnoySketchDimensions(dimensions);
+		meta->code_bits = AnnoyGetBuiltCodeBits(index, dimensions);
 		meta->max_norm = max_norm;
 		meta->centre = centre;
 		GenericXLogFinish(xlog);
 		centre = InvalidBlockNumber;
 	}
 	UnlockReleaseBuffer(buffer);
-	recycle_centre(index, centre);
+	free_centre(index, centre);
 	AnnoyForgetForest(index);
 }
 
@@ -353,6 +347,7 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 
 	meta.dimensions = 0;
 	meta.sketch_dimensions = 0;
+	meta.code_bits = 0;
 	meta.items = 0;
 	meta.search_k = 0;
 	meta.max_norm = 0;
@@ -361,6 +356,19 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 	meta.flags &= ~ANNOY_META_OUTSIZED;
 	meta.former_end = former_end;
 	AnnoyFillMetaPage(page, &meta);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+	AnnoyForgetForest(index);
+}
+
+void
+AnnoyForgetFormerPages(Relation index)
+{
+	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
+									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	GenericXLogState *xlog = GenericXLogStart(index);
+
+	AnnoyPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0))->former_end = 0;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
 	AnnoyForgetForest(index);
@@ -380,15 +388,32 @@ AnnoyEstimateValueSize(const AnnoyMetaPageData *meta)
 	}
 }
 
+int
+AnnoyGetBuiltCodeBits(Relation index, int dimensions)
+{
+	bool		bits = AnnoyGetOpclassInfo(index)->element->kind == ANNOY_ELEMENT_BIT &&
+		dimensions <= ANNOY_MAX_SKETCH_DIMENSIONS;
+
+	if (!bits && AnnoyGetCodeBits(index) != ANNOY_AUTOMATIC)
+		return AnnoyGetCodeBits(index);
+	return AnnoyChooseCodeBits(AnnoySketchDimensions(dimensions), bits);
+}
+
+void
+AnnoyGetLeafLayout(const AnnoyMetaPageData *meta, AnnoyLeafLayout *layout)
+{
+	AnnoyInitLeafLayout(layout, meta->sketch_dimensions,
+						Max(meta->code_bits, 1));
+}
+
 double
 AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 {
-	double		item = AnnoyEstimateValueSize(meta) + ITEM_OVERHEAD;
-	double		entries = meta->n_trees *
-		(meta->sketch_dimensions / 8.0 + ENTRY_OVERHEAD) / USUAL_LEAF_FILL;
+	AnnoyLeafLayout layout;
 
-	return RelationGetNumberOfBlocks(index) * (double) ANNOY_PAGE_CONTENT /
-		(item + entries);
+	AnnoyGetLeafLayout(meta, &layout);
+	return RelationGetNumberOfBlocks(index) * USUAL_LEAF_FILL *
+		layout.capacity / meta->n_trees;
 }
 
 int64

@@ -39,7 +39,8 @@ typedef struct AnnoyMetaPageData
 	BlockNumber former_end;		/* pages of trees and lists before it, but for
 								 * the tail's, are of no use any more: see
 								 * renew.c */
-	uint32		unused;
+	uint32		code_bits;		/* of an entry, per dimension; 0 until the
+								 * first row is known */
 } AnnoyMetaPageData;
 
 StaticAssertDecl(sizeof(AnnoyMetaPageData) == 88,
@@ -61,6 +62,7 @@ typedef struct AnnoyForest
 {
 	AnnoyMetaPageData meta;
 	AnnoySketcher sketcher;
+	AnnoyLeafLayout leaf;
 	AnnoyChild *roots;			/* [n_trees]; may be old, see AnnoyReadRoots */
 } AnnoyForest;
 
@@ -101,8 +103,15 @@ extern void AnnoyFixGeometry(Relation index, int dimensions,
 extern void AnnoyUnfixGeometry(Relation index, BlockNumber roots,
 							   BlockNumber former_end);
 
-/* Makes a page that is locked exclusively, and of no use, an item page. */
-extern void AnnoyRecyclePage(Relation index, Buffer buffer);
+/* All pages before former_end are freed. */
+extern void AnnoyForgetFormerPages(Relation index);
+
+/* Bits of a code, for each dimension, of an index that is made now. */
+extern int	AnnoyGetBuiltCodeBits(Relation index, int dimensions);
+
+/* Of an index whose first row is known or, with nothing in it, is not. */
+extern void AnnoyGetLeafLayout(const AnnoyMetaPageData *meta,
+							   AnnoyLeafLayout *layout);
 
 /* Bytes of the elements of one value. */
 extern double AnnoyEstimateValueSize(const AnnoyMetaPageData *meta);

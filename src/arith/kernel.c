@@ -31,7 +31,7 @@
 	.add_dequantised = AnnoyPlainAddDequantised, \
 	.join_mean = AnnoyPlainJoinMean, \
 	.square_sum = AnnoyPlainSquareSum, \
-	.scale_and_centre = AnnoyPlainScaleAndCentre, \
+	.scale = AnnoyPlainScale, \
 	.rotate_block = AnnoyPlainRotateBlock, \
 	.largest_absolute = AnnoyPlainLargestAbsolute, \
 	.quantise = AnnoyPlainQuantise, \

@@ -124,12 +124,8 @@ typedef struct AnnoyKernels
 	/* sum of squares in double; any n */
 	double		(*square_sum) (int n, const float *x);
 
-	/*
-	 * out[i] = (float) (factor * in[i]) - centre[i], multiplied in double; any
-	 * n.  centre may be NULL; out overlaps neither.
-	 */
-	void		(*scale_and_centre) (int n, const float *in, double factor,
-									 const float *centre, float *out);
+	/* out[i] = (float) (factor * in[i]), multiplied in double; any n */
+	void		(*scale) (int n, const float *in, double factor, float *out);
 
 	/*
 	 * One block of a rotation: an unnormalised Walsh-Hadamard transform of

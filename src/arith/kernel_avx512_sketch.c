@@ -107,10 +107,9 @@ join_mean(int n, const float *item, float share, float *mean)
 }
 
 AVX512 static void
-scale_and_centre(int n, const float *in, double factor, const float *centre,
-				 float *out)
+scale_by(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 AVX512 static inline DoubleSums
@@ -610,7 +609,7 @@ AnnoyAddAvx512SketchKernels(AnnoyKernels *kernels)
 	kernels->add_dequantised = add_dequantised;
 	kernels->join_mean = join_mean;
 	kernels->square_sum = square_sum;
-	kernels->scale_and_centre = scale_and_centre;
+	kernels->scale = scale_by;
 	kernels->rotate_block = rotate_block;
 	kernels->largest_absolute = largest_absolute;
 	kernels->quantise = quantise;

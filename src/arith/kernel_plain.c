@@ -201,10 +201,9 @@ AnnoyPlainJoinMean(int n, const float *item, float share, float *mean)
 }
 
 void
-AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
-						 const float *centre, float *out)
+AnnoyPlainScale(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 /* Sum of lanes by halves. */

@@ -36,8 +36,7 @@ extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,
 extern void AnnoyPlainJoinMean(int n, const float *item, float share,
 							   float *mean);
 extern double AnnoyPlainSquareSum(int n, const float *x);
-extern void AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
-									 const float *centre, float *out);
+extern void AnnoyPlainScale(int n, const float *in, double factor, float *out);
 extern void AnnoyPlainRotateBlock(int n, const AnnoyRunPlan *plan,
 								  const float *in, float factor, float *out);
 extern float AnnoyPlainLargestAbsolute(int n, const float *x);

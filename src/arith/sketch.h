@@ -5,9 +5,9 @@
  *	  codes, query tables and bounds.  The only layer that knows metrics.
  *
  * A vector x of d dimensions becomes a sketch of s = AnnoySketchDimensions(d)
- * floats: transformed for its metric (cosine: divided by its norm), centred,
- * rotated by a seeded random orthonormal transform of the padded dimensions
- * p = d rounded up to 16, and cut to the first s, scaled by sqrt(p / s).
+ * floats: transformed for its metric (cosine: divided by its norm), rotated by
+ * a seeded random orthonormal transform of the padded dimensions p = d rounded
+ * up to 16, cut to the first s, scaled by sqrt(p / s), and centred.
  * Squared distances of sketches equal those of the transformed vectors where
  * s = p and estimate them without bias where s < p.
  *
@@ -83,7 +83,8 @@ typedef struct AnnoySketcher
 	bool		outsized_apart; /* trees have a subtree for larger norms;
 								 * false unless set after AnnoyInitSketcher */
 	const float *centre;		/* float[d], or NULL for the origin */
-	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
+	const float *rotated_centre;	/* float[s]: what is subtracted from rotated
+									 * vectors; NULL for the origin */
 	bool		codes_are_bits; /* short bit strings; not rotated */
 	int			rotated;		/* dimensions that are rotated: p, or s for
 								 * bit strings */
@@ -137,6 +138,12 @@ extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
 extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							float *scratch, float *sketch, float *extra,
 							bool *unbounded);
+
+/*
+ * Sketches of a sketcher without a centre become those of the same sketcher
+ * with one, to the last bit.
+ */
+extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
 
 /*
  * The same for a query, which for inner products is scaled to norm M.  *norm:

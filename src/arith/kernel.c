@@ -27,6 +27,7 @@
 	.dot_quantised = AnnoyPlainDotQuantised, \
 	.dot_quantised_many = AnnoyPlainDotQuantisedMany, \
 	.sum_selected_many = AnnoyPlainSumSelectedMany, \
+	.sum_levels = AnnoyPlainSumLevels, \
 	.dequantise = AnnoyPlainDequantise, \
 	.add_dequantised = AnnoyPlainAddDequantised, \
 	.join_mean = AnnoyPlainJoinMean, \
@@ -37,6 +38,7 @@
 	.quantise = AnnoyPlainQuantise, \
 	.requantise = AnnoyPlainRequantise, \
 	.encode = AnnoyPlainEncode, \
+	.encode_levels = AnnoyPlainEncodeLevels, \
 	.product_terms = AnnoyPlainProductTerms, \
 	.measure_groups = AnnoyPlainMeasureGroups, \
 	.fill_table = AnnoyPlainFillTable, \

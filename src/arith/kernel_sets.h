@@ -29,6 +29,8 @@ extern void AnnoyPlainDotQuantisedMany(int n, int count,
 extern void AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
 									  size_t stride, const int16_t *b,
 									  int32_t *out);
+extern int32_t AnnoyPlainSumLevels(int n, int bits, const uint8_t *code,
+								   const uint8_t *planes, const int16_t *b);
 extern void AnnoyPlainDequantise(int n, const int16_t *in, float scale,
 								 float *out);
 extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,
@@ -46,6 +48,10 @@ extern double AnnoyPlainRequantise(int n, const int16_t *quantised,
 								   float scale, float *x);
 extern void AnnoyPlainEncode(int n, const float *x, const int8_t *centroid,
 							 float scale, uint8_t *code, float sums[3]);
+extern void AnnoyPlainEncodeLevels(int n, const float *x,
+								   const int8_t *centroid, float scale,
+								   int bits, float inverse_step,
+								   uint8_t *planes, float sums[2]);
 extern float AnnoyPlainProductTerms(int n, const float *x,
 									const int8_t *centroid, float scale,
 									const float *centre);

@@ -241,6 +241,18 @@ typedef struct AnnoyQuery
 	float		epsilon;
 	float		slack;			/* rounding of the table, already in
 								 * rank.bias */
+	double		cut;			/* see cut_deviation in query.c */
+	/* from upper bounds in the sketches' space to those of distances */
+	double		upper_factor;
+	double		upper_addend;
+	double		upper_absolute;
+	/* of a leaf */
+	double		leaf_distance;	/* |q - c|^2 */
+	double		leaf_slack;		/* linear: what base lost to cut dimensions */
+	/* of a leaf whose codes are refined: see refine.h */
+	int			code_bits;
+	double		refined_width;
+	double		centroid_norm;
 	/* L1: quotients of distances and the roots of their lower bounds */
 	bool		learns_ratio;
 	int			ratio_count;
@@ -353,5 +365,33 @@ extern void AnnoyObserveDistance(AnnoyQuery *query, float lower,
  */
 extern double AnnoyBoundToDistance(const AnnoySketcher *sketcher,
 								   const AnnoyQuery *query, float lower);
+
+/*
+ * Upper bounds, of as many standard deviations, to find a threshold with before
+ * any distance is known: it is very probable that no more than a few of those
+ * entries whose upper bound is up to some number have a distance beyond
+ * AnnoyBoundToDistance of that number.  So they are in the units of lower
+ * bounds, but wider than the sketches need, by what AnnoyBoundToDistance takes
+ * off.  FLT_MAX where nothing is known (and of damaged factors).
+ *
+ * False where distances of sketches do not limit those of the operator from
+ * above: for L1, whose quotient is not known, and the Jaccard distances of long
+ * strings, whose lengths are not.
+ */
+extern bool AnnoyHasUpperBounds(const AnnoySketcher *sketcher);
+
+/*
+ * Of an entry, from its lower bound and f1, in the leaf of AnnoyBeginLeaf.
+ * Where codes are bits, which say all, both bounds are the same (for Jaccard
+ * distances but for rounding).
+ */
+extern float AnnoyUpperBound(const AnnoySketcher *sketcher,
+							 const AnnoyQuery *query, float lower, float f1);
+
+/*
+ * The last step of it: from the root of an upper bound of the squared distance
+ * of sketches or, linear, from an upper bound of what lower bounds are of.
+ */
+extern float AnnoyFinishUpperBound(const AnnoyQuery *query, double upper);
 
 #endif							/* ANNOY_SKETCH_H */

@@ -26,6 +26,14 @@
 
 /* 2 to the difference of the exponents' biases, 127 - 15 */
 #define EXPONENT_SCALE 0x1p112f
+#define EXPONENT_DIFFERENCE (UINT32_C(112) << 23)
+
+#define HALF_NAN 0x7E00u
+#define SMALLEST_NORMAL 0x38800000u /* 2^-14 as a float */
+#define SMALLEST_OVERFLOW 0x477FF000u	/* 65,520: halfway to what were next */
+
+/* Beside it a float's last place is that of a subnormal half, 2^-24. */
+#define SUBNORMAL_STEPS 0.5f
 
 /*
  * Exponent and mantissa are moved to their places in a float, which then is
@@ -48,4 +56,53 @@ AnnoyHalfToFloat(const uint16_t *half, float *out, int count)
 		bits |= (half[i] & HALF_SIGN) << SIGN_SHIFT;
 		memcpy(&out[i], &bits, sizeof(bits));
 	}
+}
+
+uint16_t
+AnnoyFloatToHalf(float value)
+{
+	uint32_t	bits;
+	uint32_t	sign;
+
+	memcpy(&bits, &value, sizeof(bits));
+	sign = bits >> SIGN_SHIFT & HALF_SIGN;
+	bits &= ~(HALF_SIGN << SIGN_SHIFT);
+
+	if (bits > FLOAT_INFINITY)
+		return (uint16_t) (sign | HALF_NAN);
+	if (bits >= SMALLEST_OVERFLOW)
+		return (uint16_t) (sign | HALF_INFINITY);
+	if (bits < SMALLEST_NORMAL)
+	{
+		const float base = SUBNORMAL_STEPS;
+		float		size;
+		uint32_t	base_bits;
+
+		/* rounded by the addition */
+		memcpy(&size, &bits, sizeof(size));
+		size += base;
+		memcpy(&bits, &size, sizeof(bits));
+		memcpy(&base_bits, &base, sizeof(base_bits));
+		return (uint16_t) (sign | (bits - base_bits));
+	}
+
+	/* half a step less one unit, and the unit if that makes it even */
+	bits += (UINT32_C(1) << (MANTISSA_SHIFT - 1)) - 1 +
+		(bits >> MANTISSA_SHIFT & 1);
+	return (uint16_t) (sign | (bits - EXPONENT_DIFFERENCE) >> MANTISSA_SHIFT);
+}
+
+uint16_t
+AnnoyFloatToHalfBelow(float value)
+{
+	uint16_t	half = AnnoyFloatToHalf(value);
+	float		nearest;
+
+	AnnoyHalfToFloat(&half, &nearest, 1);
+	if (!(nearest > value))
+		return half;
+	/* towards zero from a positive number, else away from it */
+	if ((half & HALF_SIGN) == 0)
+		return (uint16_t) (half - 1);
+	return (uint16_t) (half + 1);
 }

@@ -547,6 +547,87 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+/* Those of 32 bytes whose bits are set become 255, in order. */
+AVX2 static inline __m256i
+spread_bits(int32_t bits)
+{
+	const __m256i byte_of_lane =
+		_mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+						 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+	const __m256i bit_of_lane =
+		_mm256_set1_epi64x((int64_t) UINT64_C(0x8040201008040201));
+	__m256i		spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits),
+											 byte_of_lane);
+
+	return _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit_of_lane),
+							 bit_of_lane);
+}
+
+/* Levels of elements 0 .. 15 or 16 .. 31, times b. */
+AVX2 static inline __m256i
+multiply_levels(__m128i levels, const int16_t *b)
+{
+	return _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), load_words(b));
+}
+
+/* Inlined for each number of bits. */
+AVX2 static inline __attribute__((always_inline)) int32_t
+sum_levels_of(int n, int bits, const uint8_t *code, const uint8_t *planes,
+			  const int16_t *b)
+{
+	const int	plane = n / 8;
+	__m256i		sum = _mm256_setzero_si256();
+	__m256i		levels;
+	int			i;
+	int			p;
+
+	for (i = 0; i + 32 <= n; i += 32)
+	{
+		/* a bit that is set is -1 */
+		levels = spread_bits(load_bits(code + i / 8));
+		for (p = 0; p < bits - 1; p++)
+			levels = _mm256_add_epi8(_mm256_add_epi8(levels, levels),
+									 spread_bits(load_bits(planes + p * plane +
+														   i / 8)));
+		levels = _mm256_sub_epi8(_mm256_setzero_si256(), levels);
+		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_castsi256_si128(levels),
+													b + i));
+		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_extracti128_si256(levels, 1),
+													b + i + 16));
+	}
+
+	if (i < n)
+	{
+		levels = spread_bits(load_last_bits(code + i / 8));
+		for (p = 0; p < bits - 1; p++)
+			levels = _mm256_add_epi8(_mm256_add_epi8(levels, levels),
+									 spread_bits(load_last_bits(planes + p * plane +
+																i / 8)));
+		levels = _mm256_sub_epi8(_mm256_setzero_si256(), levels);
+		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_castsi256_si128(levels),
+													b + i));
+	}
+
+	return reduce_integers(sum);
+}
+
+AVX2 static int32_t
+sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
+		   const int16_t *b)
+{
+	switch (bits)
+	{
+		case 1:
+			return sum_selected(n, code, b);
+		case 2:
+			return sum_levels_of(n, 2, code, planes, b);
+		case 3:
+			return sum_levels_of(n, 3, code, planes, b);
+		default:
+			return sum_levels_of(n, 4, code, planes, b);
+	}
+}
+
 AVX2 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -692,6 +773,7 @@ static AnnoyKernels avx2_kernels = {
 	.dot_quantised = dot_quantised,
 	.dot_quantised_many = dot_quantised_many,
 	.sum_selected_many = sum_selected_many,
+	.sum_levels = sum_levels,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

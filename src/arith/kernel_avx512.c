@@ -504,6 +504,71 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+/*
+ * Adds the products of 32 elements and their levels, which have the weight of a
+ * plane for each of its bits that is set.
+ */
+AVX512 static inline __attribute__((always_inline)) __m512i
+add_levels(__m512i sum, int bits, const __mmask32 *planes, __m512i words)
+{
+	__m512i		levels = _mm512_maskz_set1_epi16(planes[0],
+												 (short) (1 << (bits - 1)));
+	int			p;
+
+	for (p = 1; p < bits; p++)
+		levels = _mm512_mask_add_epi16(levels, planes[p], levels,
+									   _mm512_set1_epi16((short) (1 << (bits - 1 - p))));
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(levels, words));
+}
+
+/* Inlined for each number of bits. */
+AVX512 static inline __attribute__((always_inline)) int32_t
+sum_levels_of(int n, int bits, const uint8_t *code, const uint8_t *planes,
+			  const int16_t *b)
+{
+	const int	plane = n / 8;
+	__m512i		sum = _mm512_setzero_si512();
+	__mmask32	masks[4];
+	int			i;
+	int			p;
+
+	for (i = 0; i + 32 <= n; i += 32)
+	{
+		masks[0] = load_bits(code + i / 8);
+		for (p = 1; p < bits; p++)
+			masks[p] = load_bits(planes + (p - 1) * plane + i / 8);
+		sum = add_levels(sum, bits, masks, _mm512_loadu_si512(b + i));
+	}
+
+	if (i < n)
+	{
+		masks[0] = load_last_bits(code + i / 8);
+		for (p = 1; p < bits; p++)
+			masks[p] = load_last_bits(planes + (p - 1) * plane + i / 8);
+		sum = add_levels(sum, bits, masks,
+						 _mm512_maskz_loadu_epi16(0xFFFF, b + i));
+	}
+
+	return _mm512_reduce_add_epi32(sum);
+}
+
+AVX512 static int32_t
+sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
+		   const int16_t *b)
+{
+	switch (bits)
+	{
+		case 1:
+			return sum_selected(n, code, b);
+		case 2:
+			return sum_levels_of(n, 2, code, planes, b);
+		case 3:
+			return sum_levels_of(n, 3, code, planes, b);
+		default:
+			return sum_levels_of(n, 4, code, planes, b);
+	}
+}
+
 AVX512 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -658,6 +723,7 @@ static AnnoyKernels avx512_kernels = {
 	.dot_quantised = dot_quantised,
 	.dot_quantised_many = dot_quantised_many,
 	.sum_selected_many = sum_selected_many,
+	.sum_levels = sum_levels,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

@@ -182,6 +182,19 @@ AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+int32_t
+AnnoyPlainSumLevels(int n, int bits, const uint8_t *code,
+					const uint8_t *planes, const int16_t *b)
+{
+	int32_t		sum = sum_selected(n, code, b);
+	int			p;
+
+	for (p = 1; p < bits; p++, planes += n / 8)
+		sum = 2 * sum + sum_selected(n, planes, b);
+
+	return sum;
+}
+
 void
 AnnoyPlainDequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -201,10 +214,9 @@ AnnoyPlainJoinMean(int n, const float *item, float share, float *mean)
 }
 
 void
-AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
-						 const float *centre, float *out)
+AnnoyPlainScale(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 /* Sum of lanes by halves. */
@@ -435,6 +447,51 @@ AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 	sums[0] = reduce_sixteen(squares);
 	sums[1] = reduce_sixteen(sizes);
 	sums[2] = reduce_sixteen(signed_centroid);
+}
+
+/* The comparison is written so that a NaN fails it. */
+void
+AnnoyPlainEncodeLevels(int n, const float *x, const int8_t *centroid,
+					   float scale, int bits, float inverse_step,
+					   uint8_t *planes, float sums[2])
+{
+	const float largest = (float) ((1 << (bits - 1)) - 1);
+	float		sizes[SKETCH_LANES] = {0};
+	float		signed_centroid[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+	int			p;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+	{
+		uint32_t	levels[SKETCH_LANES];
+
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		c = scale * (float) centroid[i + j];
+			float		residual = x[i + j] - c;
+			float		size = fabsf(residual) * inverse_step;
+			int			step = (int) (size < largest ? size : largest);
+			float		weight = (float) step + 0.5f;
+
+			sizes[j] += fabsf(residual) * weight;
+			signed_centroid[j] += (residual >= 0.0f ? c : -c) * weight;
+			levels[j] = residual >= 0.0f ? (uint32_t) step : ~(uint32_t) step;
+		}
+		for (p = 0; p < bits - 1; p++)
+		{
+			uint8_t    *at = planes + p * (n / 8) + i / 8;
+			uint32_t	plane = 0;
+
+			for (j = 0; j < SKETCH_LANES; j++)
+				plane |= (levels[j] >> (bits - 2 - p) & 1) << j;
+			at[0] = (uint8_t) plane;
+			at[1] = (uint8_t) (plane >> 8);
+		}
+	}
+
+	sums[0] = reduce_sixteen(sizes);
+	sums[1] = reduce_sixteen(signed_centroid);
 }
 
 float

@@ -269,12 +269,24 @@ rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 		memcpy(out, in, (size_t) s * sizeof(float));
 }
 
-/* Pads d floats at the beginning of scratch with zeros up to p. */
+/*
+ * Pads the d floats at the beginning of scratch with zeros up to p, folds them
+ * if there is a plan for that, and rotates them.
+ */
 static void
-pad_with_zeros(const AnnoySketcher *sketcher, float *scratch)
+pad_and_rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 {
 	memset(scratch + sketcher->dimensions, 0,
 		   (size_t) (sketcher->padded - sketcher->dimensions) * sizeof(float));
+	if (sketcher->fold != NULL)
+	{
+		float	   *folded = scratch + sketcher->padded;
+
+		fold_runs(sketcher, scratch, folded);
+		memcpy(scratch, folded,
+			   (size_t) sketcher->sketch_dimensions * sizeof(float));
+	}
+	rotate(sketcher, scratch, out);
 }
 
 void
@@ -340,14 +352,13 @@ AnnoyInitSketcher(AnnoySketcher *sketcher, void *memory, AnnoyMetric metric,
 		sketcher->fold = plan;
 	}
 
-	if (centre != NULL && !bits)
+	if (sketcher->centre != NULL)
 	{
 		float	   *scratch = (float *) ((char *) memory + plans_size(padded));
 		float	   *rotated = rotated_half(sketcher, scratch);
 
 		memcpy(scratch, centre, (size_t) dimensions * sizeof(float));
-		pad_with_zeros(sketcher, scratch);
-		rotate(sketcher, scratch, rotated);
+		pad_and_rotate(sketcher, scratch, rotated);
 		sketcher->rotated_centre = rotated;
 	}
 }
@@ -390,20 +401,29 @@ measure_vector(const AnnoySketcher *sketcher, const float *vector,
 	return true;
 }
 
+/* A factor of 1 changes nothing in double either, and is most frequent. */
+static void
+transform(const AnnoySketcher *sketcher, const float *vector, double factor,
+		  float *out)
+{
+	int			dimensions = sketcher->dimensions;
+
+	if (factor == 1.0)
+		memcpy(out, vector, (size_t) dimensions * sizeof(float));
+	else
+		annoy_kernels.scale(dimensions, vector, factor, out);
+}
+
 bool
 AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
 					 float *out, double *norm, bool *unbounded)
 {
-	int			dimensions = sketcher->dimensions;
 	double		factor;
 
 	if (!measure_vector(sketcher, vector, norm, &factor, unbounded))
 		return false;
 
-	if (factor == 1.0)
-		memcpy(out, vector, (size_t) dimensions * sizeof(float));
-	else
-		annoy_kernels.scale_and_centre(dimensions, vector, factor, NULL, out);
+	transform(sketcher, vector, factor, out);
 	return true;
 }
 
@@ -425,7 +445,24 @@ sketch_bits(const AnnoySketcher *sketcher, const float *vector, double factor,
 		sketch[i] = 0.0f;
 }
 
-/* Scales, centres, pads, folds and rotates. */
+void
+AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch)
+{
+	const float *centre = sketcher->rotated_centre;
+	int			i;
+
+	if (centre != NULL)
+		for (i = 0; i < sketcher->sketch_dimensions; i++)
+			sketch[i] -= centre[i];
+}
+
+/*
+ * The centre is subtracted last, so that whoever does not know it yet can make
+ * sketches and centre them later, to the same bits.  The price is that the
+ * rotation rounds a vector far from the origin as the large one that it is, to
+ * 4 to 8 times what rounding its elements to float has cost (test_sketch).
+ * Bounds allow for that (query.c, ROTATION_ROUNDING).
+ */
 static void
 finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 			  double factor, float *scratch, float *sketch)
@@ -435,18 +472,9 @@ finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 		sketch_bits(sketcher, vector, factor, sketch);
 		return;
 	}
-	annoy_kernels.scale_and_centre(sketcher->dimensions, vector, factor,
-								   sketcher->centre, scratch);
-	pad_with_zeros(sketcher, scratch);
-	if (sketcher->fold != NULL)
-	{
-		float	   *folded = scratch + sketcher->padded;
-
-		fold_runs(sketcher, scratch, folded);
-		memcpy(scratch, folded,
-			   (size_t) sketcher->sketch_dimensions * sizeof(float));
-	}
-	rotate(sketcher, scratch, sketch);
+	transform(sketcher, vector, factor, scratch);
+	pad_and_rotate(sketcher, scratch, sketch);
+	AnnoyCentreSketch(sketcher, sketch);
 }
 
 /* M is a float: the largest norm at build may be a little above it. */

@@ -5,9 +5,9 @@
  *	  codes, query tables and bounds.  The only layer that knows metrics.
  *
  * A vector x of d dimensions becomes a sketch of s = AnnoySketchDimensions(d)
- * floats: transformed for its metric (cosine: divided by its norm), centred,
- * rotated by a seeded random orthonormal transform of the padded dimensions
- * p = d rounded up to 16, and cut to the first s, scaled by sqrt(p / s).
+ * floats: transformed for its metric (cosine: divided by its norm), rotated by
+ * a seeded random orthonormal transform of the padded dimensions p = d rounded
+ * up to 16, cut to the first s, scaled by sqrt(p / s), and centred.
  * Squared distances of sketches equal those of the transformed vectors where
  * s = p and estimate them without bias where s < p.
  *
@@ -83,7 +83,8 @@ typedef struct AnnoySketcher
 	bool		outsized_apart; /* trees have a subtree for larger norms;
 								 * false unless set after AnnoyInitSketcher */
 	const float *centre;		/* float[d], or NULL for the origin */
-	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
+	const float *rotated_centre;	/* float[s]: what is subtracted from rotated
+									 * vectors; NULL for the origin */
 	bool		codes_are_bits; /* short bit strings; not rotated */
 	int			rotated;		/* dimensions that are rotated: p, or s for
 								 * bit strings */
@@ -137,6 +138,12 @@ extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
 extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							float *scratch, float *sketch, float *extra,
 							bool *unbounded);
+
+/*
+ * Sketches of a sketcher without a centre become those of the same sketcher
+ * with one, to the last bit.
+ */
+extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
 
 /*
  * The same for a query, which for inner products is scaled to norm M.  *norm:
@@ -234,6 +241,18 @@ typedef struct AnnoyQuery
 	float		epsilon;
 	float		slack;			/* rounding of the table, already in
 								 * rank.bias */
+	double		cut;			/* see cut_deviation in query.c */
+	/* from upper bounds in the sketches' space to those of distances */
+	double		upper_factor;
+	double		upper_addend;
+	double		upper_absolute;
+	/* of a leaf */
+	double		leaf_distance;	/* |q - c|^2 */
+	double		leaf_slack;		/* linear: what base lost to cut dimensions */
+	/* of a leaf whose codes are refined: see refine.h */
+	int			code_bits;
+	double		refined_width;
+	double		centroid_norm;
 	/* L1: quotients of distances and the roots of their lower bounds */
 	bool		learns_ratio;
 	int			ratio_count;
@@ -346,5 +365,33 @@ extern void AnnoyObserveDistance(AnnoyQuery *query, float lower,
  */
 extern double AnnoyBoundToDistance(const AnnoySketcher *sketcher,
 								   const AnnoyQuery *query, float lower);
+
+/*
+ * Upper bounds, of as many standard deviations, to find a threshold with before
+ * any distance is known: it is very probable that no more than a few of those
+ * entries whose upper bound is up to some number have a distance beyond
+ * AnnoyBoundToDistance of that number.  So they are in the units of lower
+ * bounds, but wider than the sketches need, by what AnnoyBoundToDistance takes
+ * off.  FLT_MAX where nothing is known (and of damaged factors).
+ *
+ * False where distances of sketches do not limit those of the operator from
+ * above: for L1, whose quotient is not known, and the Jaccard distances of long
+ * strings, whose lengths are not.
+ */
+extern bool AnnoyHasUpperBounds(const AnnoySketcher *sketcher);
+
+/*
+ * Of an entry, from its lower bound and f1, in the leaf of AnnoyBeginLeaf.
+ * Where codes are bits, which say all, both bounds are the same (for Jaccard
+ * distances but for rounding).
+ */
+extern float AnnoyUpperBound(const AnnoySketcher *sketcher,
+							 const AnnoyQuery *query, float lower, float f1);
+
+/*
+ * The last step of it: from the root of an upper bound of the squared distance
+ * of sketches or, linear, from an upper bound of what lower bounds are of.
+ */
+extern float AnnoyFinishUpperBound(const AnnoyQuery *query, double upper);
 
 #endif							/* ANNOY_SKETCH_H */

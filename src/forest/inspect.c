@@ -78,7 +78,7 @@ rank_page(AnnoySearch *search, Buffer buffer, float from)
 	if (AnnoyRankLeaf(search->forest, &search->query, page, from,
 					  search->block_scratch, &search->candidates) > 0)
 		search->aside = true;
-	search->statistics.leaves++;
+	search->leaf_pages++;
 	UnlockReleaseBuffer(buffer);
 	return links;
 }
@@ -110,6 +110,7 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer)
 	{
 		LeafLinks	links = rank_page(search, buffer, -FLT_MAX);
 
+		search->statistics.leaves++;
 		search->statistics.items_inspected += links.count;
 		remember_leaf(search, block, &links);
 		if (BlockNumberIsValid(links.chain))

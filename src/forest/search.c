@@ -166,7 +166,7 @@ AnnoyGetSearchStatistics(AnnoySearch *search)
 {
 	search->statistics.hyperplanes = search->walk.hyperplanes;
 	search->statistics.rows_read = search->reader.rows_read;
-	search->statistics.blocks = search->statistics.leaves +
+	search->statistics.blocks = search->leaf_pages +
 		search->walk.pages_read + search->tail_pages;
 	return &search->statistics;
 }
@@ -258,6 +258,7 @@ reset_search(AnnoySearch *search)
 	search->rest = false;
 	search->rows = 0;
 	search->last_distance = -INFINITY;
+	search->leaf_pages = 0;
 	search->next_tail = InvalidBlockNumber;
 	search->tail_count = 0;
 	search->tail_next = 0;

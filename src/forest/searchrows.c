@@ -35,7 +35,7 @@ AnnoyRowList *
 AnnoyListSearchedRows(AnnoySearch *search, int memory)
 {
 	return AnnoyListRows(search->index, search->forest, search->limits.snapshot,
-						 memory, &search->statistics.leaves);
+						 memory, &search->leaf_pages);
 }
 
 void

@@ -103,6 +103,7 @@ struct AnnoySearch
 	double		last_distance;
 	AnnoyDistanceKind undefined_kind;	/* of PHASE_ROWS; NUMBER: not entered */
 	AnnoyRowList *all;			/* PHASE_REST, PHASE_ROWS: all rows */
+	int64		leaf_pages;		/* read, some of them again */
 	BlockNumber next_tail;		/* page of the tail, or invalid */
 	ItemPointerData *tail_tids; /* rows of one */
 	int			tail_count;

@@ -557,20 +557,6 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 	}
 }
 
-float
-AnnoyFinishUpperBound(const AnnoyQuery *query, double upper)
-{
-	if (query->rank.linear)
-		upper += query->upper_addend;
-	else
-	{
-		upper = upper * query->upper_factor + query->upper_addend;
-		upper = upper * upper + query->upper_absolute;
-	}
-	/* a NaN fails the comparison */
-	return upper < (double) FLT_MAX ? (float) upper : FLT_MAX;
-}
-
 bool
 AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
 {
@@ -602,13 +588,13 @@ AnnoyUpperBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	{
 		if (lower < -0.5f * FLT_MAX)
 			return FLT_MAX;
-		return AnnoyFinishUpperBound(query, (double) lower + 2.0 * b + slack +
-									 2.0 * query->leaf_slack);
+		return AnnoyFinishUpperBound(query, (double) lower + 2.0 * b,
+									 slack + 2.0 * query->leaf_slack);
 	}
 	if (f1 == 0.0f && lower == 0.0f)
 		return FLT_MAX;
 	root = sqrt((double) lower) + b;
-	return AnnoyFinishUpperBound(query, sqrt(root * root + slack) + b);
+	return AnnoyFinishUpperBound(query, sqrt(root * root + slack) + b, 0.0);
 }
 
 /* Lower bound of a Euclidean distance before it was cut and rounded. */

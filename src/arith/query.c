@@ -270,6 +270,13 @@ cut_allowance(const AnnoyQuery *query)
 	return query->epsilon * sqrt(2.0) * query->cut;
 }
 
+bool
+AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
+{
+	return sketcher->metric != ANNOY_METRIC_L1 &&
+		(sketcher->metric != ANNOY_METRIC_JACCARD || sketcher->codes_are_bits);
+}
+
 /*
  * What upper bounds need beside the codes' own error.  AnnoyBoundToDistance
  * will take from them what lower bounds need; as much again is for the other
@@ -281,7 +288,7 @@ prepare_upper_bounds(AnnoyQuery *query, const AnnoySketcher *sketcher)
 	double		allowance = cut_allowance(query);
 
 	query->upper_factor = 1.0;
-	if (bounds_mean_nothing(query))
+	if (bounds_mean_nothing(query) || !AnnoyHasUpperBounds(sketcher))
 	{
 		query->upper_addend = INFINITY;
 		return;
@@ -555,13 +562,6 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 		/* half: see the quadratic equation in kernel.h */
 		rank->width = 0.5f * ESTIMATE_DEVIATION * query->epsilon;
 	}
-}
-
-bool
-AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
-{
-	return sketcher->metric != ANNOY_METRIC_L1 &&
-		(sketcher->metric != ANNOY_METRIC_JACCARD || sketcher->codes_are_bits);
 }
 
 /*

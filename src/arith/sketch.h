@@ -141,12 +141,6 @@ extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							bool *unbounded);
 
 /*
- * Sketches of a sketcher without a centre become those of the same sketcher
- * with one, to the last bit.
- */
-extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
-
-/*
  * The same for a query, which for inner products is scaled to norm M.  *norm:
  * that of the vector; *factor: what it was scaled by.
  */
@@ -154,6 +148,12 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 								 const float *vector, float *scratch,
 								 float *sketch, double *norm, double *factor,
 								 bool *unbounded);
+
+/*
+ * Sketches of a sketcher without a centre become those of the same sketcher
+ * with one, to the last bit.
+ */
+extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
 
 /*
  * Where an item belongs in the forest.  That is its sketch.  But for an inner

@@ -581,6 +581,15 @@ test_all_distances(void)
 				   gains[3]);
 	free(data.vectors);
 
+	/* far from the origin, which the rotation's rounding remembers */
+	make_clustered(&data, 1500, 100);
+	for (i = 0; i < (size_t) data.count * (size_t) data.dimensions; i++)
+		data.vectors[i] += 2e4f;
+	data.name = "far";
+	test_distances(&data, ANNOY_METRIC_L2, "L2", 3, 1.0f, gains[3]);
+	test_distances(&data, ANNOY_METRIC_INNER_PRODUCT, "product", 3, 1.0f, 1.0);
+	free(data.vectors);
+
 	/* what is cut away remains, whatever is known of the rest */
 	make_clustered(&data, 600, 2400);
 	test_distances(&data, ANNOY_METRIC_L2, "L2, cut", 2, 1.0f, 1.0);
@@ -806,6 +815,15 @@ test_metrics(void)
 
 		open_bench(&bench, metric, 2000, 1, NULL, 1.0f);
 		CHECK(AnnoyHasUpperBounds(&bench.sketcher) == metrics[k].has[1]);
+		if (!metrics[k].has[1])
+		{
+			AnnoyQuery	query;
+
+			AnnoyInitQuery(&query, bench.query_memory, &bench.sketcher, vector,
+						   bench.scratch, 2.0f);
+			CHECK(AnnoyUpperBound(&bench.sketcher, &query, 1.0f, 1.0f) ==
+				  FLT_MAX);
+		}
 		close_bench(&bench);
 		open_bench(&bench, metric, 200, 1, NULL, 1.0f);
 		CHECK(AnnoyHasUpperBounds(&bench.sketcher) == metrics[k].has[0]);

@@ -29,6 +29,10 @@
 #include "table/owner.h"
 #include "table/rowvalue.h"
 
+/* See AnnoyAnticipateRow. */
+#define ROWS_DOUBTED 32
+#define ROWS_TRUSTED 16
+
 void
 AnnoyReportRow(Relation index, const ItemPointerData *tid, const char *what)
 {
@@ -51,6 +55,7 @@ AnnoyBeginRowReader(AnnoyRowReader *reader, Relation heap, Relation index)
 	reader->slot = table_slot_create(heap, NULL);
 	reader->column = index->rd_index->indkey.values[0];
 	reader->context = CurrentMemoryContext;
+	AnnoyBeginToastReader(&reader->toast, heap);
 	if (reader->column == InvalidAttrNumber)
 	{
 		reader->info = AnnoyBuildIndexInfo(index);
@@ -63,6 +68,7 @@ void
 AnnoyEndRowReader(AnnoyRowReader *reader)
 {
 	table_index_fetch_end(reader->fetch);
+	AnnoyEndToastReader(&reader->toast);
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->estate)
 		FreeExecutorState(reader->estate);
@@ -135,7 +141,10 @@ get_value(AnnoyRowReader *reader)
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->context);
 
-		value = reader->detoasted = pg_detoast_datum(value);
+		struct varlena *fetched = AnnoyReadToast(&reader->toast, value);
+
+		value = fetched ? fetched :
+			(reader->detoasted = pg_detoast_datum(value));
 		MemoryContextSwitchTo(old);
 	}
 	reader->rows_read++;
@@ -191,11 +200,23 @@ AnnoyReadLiveRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 		ANNOY_ROW_NONE;
 }
 
+/*
+ * Whether a page is in shared buffers costs as much to find out as it takes to
+ * read a row from one that is.  So if they all are, only every so manieth is
+ * asked for.
+ */
 void
 AnnoyAnticipateRow(AnnoyRowReader *reader, const ItemPointerData *tid)
 {
+	PrefetchBufferResult result;
+
+	if (!has_blocks(reader) || RelationUsesLocalBuffers(reader->heap) ||
+		(reader->asked_for++ >= ROWS_DOUBTED &&
+		 reader->asked_for % ROWS_TRUSTED != 0))
+		return;
 	check_tid(reader, tid);
-	if (has_blocks(reader) && !RelationUsesLocalBuffers(reader->heap))
-		(void) PrefetchBuffer(reader->heap, MAIN_FORKNUM,
-							  ItemPointerGetBlockNumberNoCheck(tid));
+	result = PrefetchBuffer(reader->heap, MAIN_FORKNUM,
+							ItemPointerGetBlockNumberNoCheck(tid));
+	if (!BufferIsValid(result.recent_buffer))
+		reader->asked_for = 0;
 }

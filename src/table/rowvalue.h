@@ -15,6 +15,8 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
+#include "table/toastvalue.h"
+
 /*
  * Reads rows one after another; keeps the page of the last one pinned.  Lives in
  * the memory context that is current in AnnoyBeginRowReader.
@@ -29,8 +31,10 @@ typedef struct AnnoyRowReader
 	AttrNumber	column;			/* 0: an expression */
 	struct IndexInfo *info;		/* of an expression */
 	EState	   *estate;
+	AnnoyToastReader toast;
 	struct varlena *detoasted;	/* the value returned last, if it is ours */
 	MemoryContext context;		/* of that */
+	uint32		asked_for;		/* rows, since one was not in shared buffers */
 	int64		rows_read;		/* statistics */
 } AnnoyRowReader;
 

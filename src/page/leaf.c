@@ -17,6 +17,12 @@
 
 #define ALL_ENTRIES ((1U << ANNOY_BLOCK_ENTRIES) - 1)
 
+/*
+ * More than that, as a damaged entry's bound may be, counts as this: an entry has
+ * to be below a threshold of FLT_MAX, or it would be left aside for ever.
+ */
+#define LARGEST_BOUND (FLT_MAX / 2)
+
 void
 AnnoyInitLeafLayout(AnnoyLeafLayout *layout, int s, int code_bits)
 {
@@ -156,7 +162,8 @@ add_candidate(const RankedBlock *block, int place, float lower, float from,
 	AnnoyCandidate candidate;
 	float		upper;
 
-	candidate.lower = find_bounds(block, place, lower, &upper);
+	lower = find_bounds(block, place, lower, &upper);
+	candidate.lower = Max(Min(lower, LARGEST_BOUND), -FLT_MAX);
 	AnnoyNoteBound(candidates, upper);
 	if (candidate.lower < from)
 		return true;

@@ -205,5 +205,6 @@ AnnoyRefineBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 		*upper = AnnoyFinishUpperBound(query, root + b, 4.0 * rounding);
 		estimate = (root - b) * (root - b);
 	}
-	return estimate > (double) lower ? (float) estimate : lower;
+	/* of damaged factors nothing follows, and bounds are no less than that */
+	return estimate >= -(double) FLT_MAX ? (float) estimate : lower;
 }

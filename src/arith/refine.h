@@ -23,10 +23,11 @@
  *	  | bits of the levels, higher ones first	| half | half |
  *	  +-----------------------------------------+------+------+
  *
- *	  g = f1' / f1,  h = (f2' - f2) / (f1 |c|)
+ *	  g = f1' / f1,  h = (f2' - f2) / (f1 (|c| + sqrt(s) f1))
  *
- * g is above zero, or the refinement says nothing; h is rounded downwards, so
- * that a bound is not raised by that.
+ * g is above zero, or the refinement says nothing.  It is rounded, and f2' is what
+ * makes the estimate for the item itself right with the rounded one; h is rounded
+ * downwards, so that a bound is not raised by that.
  *
  * Not where codes are bits, which have nothing to be refined.
  *

@@ -162,17 +162,20 @@ add_candidate(const RankedBlock *block, int place, float lower, float from,
 	AnnoyCandidate candidate;
 	float		upper;
 
-	lower = find_bounds(block, place, lower, &upper);
-	candidate.lower = Max(Min(lower, LARGEST_BOUND), -FLT_MAX);
+	candidate.lower = find_bounds(block, place, lower, &upper);
+	candidate.lower = Max(Min(candidate.lower, LARGEST_BOUND), -FLT_MAX);
+	/* the refined bound may be below the kernel's, which had left it aside */
+	if (candidate.lower >= from || lower >= from)
+	{
+		/* before its own bound lowers the threshold */
+		if (!(candidate.lower < candidates->threshold))
+			return false;
+		memcpy(&candidate.tid,
+			   block->data + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
+			   sizeof(ItemPointerData));
+		AnnoyCandidate_push(&candidates->queue, candidate);
+	}
 	AnnoyNoteBound(candidates, upper);
-	if (candidate.lower < from)
-		return true;
-	if (!(candidate.lower < candidates->threshold))
-		return false;
-	memcpy(&candidate.tid,
-		   block->data + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
-		   sizeof(ItemPointerData));
-	AnnoyCandidate_push(&candidates->queue, candidate);
 	return true;
 }
 

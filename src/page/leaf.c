@@ -284,6 +284,19 @@ get_row(Page page, const AnnoyLeafLayout *layout, int entry, char *row)
 		   sizeof(ItemPointerData));
 }
 
+/* See AnnoyEncodeItem. */
+bool
+AnnoyLeafEntryIsUnbounded(Page page, const AnnoyLeafLayout *layout, int entry)
+{
+	PGAlignedBlock row;
+	float		f2;
+
+	get_row(page, layout, entry, row.data);
+	memcpy(&f2, row.data + layout->sketch_dimensions / 8 + sizeof(float4),
+		   sizeof(float4));
+	return f2 == -FLT_MAX;
+}
+
 /*
  * Centroid and code: a residual of the code's signs, whose elements are all as
  * large as they are on average (f1 is twice that, but for a factor).

@@ -115,9 +115,9 @@ fetch_version(AnnoyRowReader *reader, const ItemPointerData *tid,
 								   reader->slot, &call_again, NULL);
 }
 
-/* The value of the row in the slot. */
+/* The value of the row in the slot; NULL if it is that. */
 static struct varlena *
-get_value(AnnoyRowReader *reader, const ItemPointerData *tid)
+get_value(AnnoyRowReader *reader)
 {
 	Datum		datum;
 	bool		isnull;
@@ -135,7 +135,7 @@ get_value(AnnoyRowReader *reader, const ItemPointerData *tid)
 					   &isnull);
 	}
 	if (isnull)
-		AnnoyReportRow(reader->index, tid, "its value is NULL");
+		return NULL;
 	value = (struct varlena *) DatumGetPointer(datum);
 	if (!VARATT_IS_4B_U(value))
 	{
@@ -150,6 +150,17 @@ get_value(AnnoyRowReader *reader, const ItemPointerData *tid)
 	return value;
 }
 
+/* The same of a row that an index has a vector for. */
+static struct varlena *
+get_vector(AnnoyRowReader *reader, const ItemPointerData *tid)
+{
+	struct varlena *value = get_value(reader);
+
+	if (value == NULL)
+		AnnoyReportRow(reader->index, tid, "its value is NULL");
+	return value;
+}
+
 struct varlena *
 AnnoyReadRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 			 Snapshot snapshot)
@@ -157,7 +168,18 @@ AnnoyReadRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 	check_tid(reader, tid);
 	if (!fetch_version(reader, tid, snapshot))
 		return NULL;
-	return get_value(reader, tid);
+	return get_vector(reader, tid);
+}
+
+bool
+AnnoyReadNullableRow(AnnoyRowReader *reader, const ItemPointerData *tid,
+					 Snapshot snapshot, struct varlena **value)
+{
+	check_tid(reader, tid);
+	if (!fetch_version(reader, tid, snapshot))
+		return false;
+	*value = get_value(reader);
+	return true;
 }
 
 AnnoyRowState
@@ -170,7 +192,7 @@ AnnoyReadLiveRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 	InitDirtySnapshot(dirty);
 	if (fetch_version(reader, tid, &dirty))
 	{
-		*value = get_value(reader, tid);
+		*value = get_vector(reader, tid);
 		return ANNOY_ROW_LIVE;
 	}
 	return fetch_version(reader, tid, SnapshotAny) ? ANNOY_ROW_DEAD :

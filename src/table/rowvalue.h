@@ -61,8 +61,13 @@ extern struct varlena *AnnoyReadRow(AnnoyRowReader *reader,
 									const ItemPointerData *tid,
 									Snapshot snapshot);
 
+/* The same of a row that may be NULL (*value); false if the snapshot sees none. */
+extern bool AnnoyReadNullableRow(AnnoyRowReader *reader,
+								 const ItemPointerData *tid, Snapshot snapshot,
+								 struct varlena **value);
+
 /*
- * The same of a version that lives, or is about to, or to be deleted: all of them
+ * The value of a version that lives, or is about to, or to be deleted: all of them
  * have the value that the index has.  *value: only of ANNOY_ROW_LIVE.  A dead
  * version's value is not told: TOAST may not have it any more.
  */

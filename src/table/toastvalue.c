@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/toast_internals.h"
+#include "catalog/pg_am_d.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
@@ -49,15 +50,21 @@ AnnoyEndToastReader(AnnoyToastReader *reader)
 	memset(reader, 0, sizeof(AnnoyToastReader));
 }
 
-/* Opens the TOAST table; false if it has not the one index that one has. */
+/* Opens the TOAST table; false if its rows are not those of heap. */
 static bool
 open_toast(AnnoyToastReader *reader, Oid oid)
 {
+	Relation	toast = table_open(oid, AccessShareLock);
 	Relation   *indexes;
 	int			count;
 	int			valid;
 
-	reader->toast = table_open(oid, AccessShareLock);
+	if (toast->rd_rel->relam != HEAP_TABLE_AM_OID)
+	{
+		table_close(toast, AccessShareLock);
+		return false;
+	}
+	reader->toast = toast;
 	valid = toast_open_indexes(reader->toast, AccessShareLock, &indexes, &count);
 	reader->index = indexes[valid];
 	for (int i = 0; i < count; i++)

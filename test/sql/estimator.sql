@@ -440,7 +440,7 @@ SELECT * FROM filled_info;
 DELETE FROM filled WHERE id % 4 = 0;
 SELECT entries FROM filled_info;
 VACUUM (INDEX_CLEANUP on) filled;
-SELECT entries, leaves, bytes FROM filled_info;
+SELECT entries, bytes FROM filled_info;
 DELETE FROM filled;
 VACUUM (INDEX_CLEANUP on) filled;
 SELECT i -> 'entries' AS entries, i -> 'leaf_fill' AS fill, i -> 'bytes_per_row' AS bytes FROM annoy_info('filled_index') AS i;

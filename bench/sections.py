@@ -239,8 +239,10 @@ def vacuum(store, names):
     text = ['## VACUUM', '',
             '`VACUUM (INDEX_CLEANUP ON, PROCESS_TOAST false)` after every '
             'fifth row was deleted; TOAST is a table of its own, whose VACUUM '
-            'has nothing to do with the index. Every table also has a primary '
-            'key. annoy and the table without the index: medians of %d, '
+            'has nothing to do with the index. A checkpoint came before, so '
+            'the WAL has whole pages. Every table also has a primary '
+            'key. "Formerly": this extension at an earlier commit, in a '
+            'server of its own. annoy and the table without the index: medians of %d, '
             'taking turns, each on a new table; HNSW once, on the table with '
             'the rows of the section before.' % writes.VACUUM_REPETITIONS, '',
             table(['', 'index', 'rows deleted', 'time', 'spread',

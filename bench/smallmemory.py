@@ -20,13 +20,14 @@ COLD_BUFFERS_FACTOR = 10
 # A quarter of the raw floats is all that a server may keep in memory.
 MEMORY_PART = 4
 MEMORY_QUERIES = 200
+QUICK_MEMORY_QUERIES = 20
 MEMORY_PASSES = 3
 LEAST_BUFFERS_KB = 1024         # fewer are not enough for a server's start
 
 # Queries before the measured ones, which are others, fill shared_buffers: so
 # many times as often as these have room.
 FILLINGS = 3
-LEAST_FILLING, MOST_FILLING = 100, 2000
+LEAST_FILLING, MOST_FILLING = 20, 2000
 FILLING_SEED = 7
 
 DIRECT = 'debug_io_direct'
@@ -54,8 +55,8 @@ def cold(bench, store, short, name):
             ['-D', bench.stem(name), '--cold', '-n', str(COLD_QUERIES),
              bench.target(label, bench.table(name, label)), settings[label]])
 
-    passes = take_turns(bench, name, LABELS, COLD_PASSES, measure,
-                        ['shared_buffers=%dkB' % buffers])
+    passes = take_turns(bench, name, LABELS, 1 if bench.quick else COLD_PASSES,
+                        measure, ['shared_buffers=%dkB' % buffers])
     return {'shared_buffers_kb': buffers, 'passes': passes}
 
 
@@ -109,17 +110,19 @@ def limited(bench, store, short, name, labels):
         results.of_target(rows, label), recall, buffers))
         for label in labels}
 
+    queries = QUICK_MEMORY_QUERIES if bench.quick else MEMORY_QUERIES
+
     def measure(label):
         target = bench.target(label, bench.table(name, label))
         count, path = fillings[label]
         bench.client(['-q', path, '-n', str(count), '--cold', target,
                       settings[label]])
         return bench.client(
-            ['-D', bench.stem(name), '-n', str(MEMORY_QUERIES), '--cold',
+            ['-D', bench.stem(name), '-n', str(queries), '--cold',
              target, settings[label]])
 
-    passes = take_turns(bench, name, labels, MEMORY_PASSES, measure,
-                        parameters)
+    passes = take_turns(bench, name, labels, 1 if bench.quick else
+                        MEMORY_PASSES, measure, parameters)
     return {'direct': direct, 'shared_buffers_kb': buffers,
             'data_bytes': data,
             'filling': {label: fillings[label][0] for label in labels},

@@ -17,7 +17,8 @@ MAIN_TREES = '50'           # those of the aim
 
 # Peers that take long and decide nothing; measured with --heavy.
 HEAVY = ('hnsw24:mnist', 'hnsw24:text1536', 'queries24:mnist',
-         'queries24:text1536', 'peers:text1536:hnswlib')
+         'queries24:text1536', 'peers:text1536:hnswlib',
+         'vacuum:text1536:hnsw16')
 
 MAIN_LABELS = ['annoy', 'hnsw16', 'ivfflat']
 PLAIN_LABELS = ['annoy' + sets.PLAIN_SUFFIX, 'hnsw16' + sets.PLAIN_SUFFIX]

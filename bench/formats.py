@@ -28,7 +28,7 @@ def aim_text(aim, fraction):
 
 def ratio_text(value, aim, fraction):
     """A value, written as its aim is."""
-    if fraction:
+    if fraction and value < 0.5:
         return '1/%.1f' % (1 / value) if value > 0 else '0'
     if value >= 100:
         return format(value, ',.0f')

@@ -109,9 +109,10 @@ def query_times(points, recall):
 
 def plot_growth(panels, rows_title, path):
     """Panels, each (title, {label: [(rows, value)]}), side by side."""
-    figure, grid = plt.subplots(1, len(panels), figsize=(FIGURE_WIDTH,
-                                                         FIGURE_ROW_HEIGHT))
-    for axes, (title, curves) in zip(grid, panels):
+    panels = [panel for panel in panels if any(panel[1].values())]
+    figure, grid = plt.subplots(1, len(panels), squeeze=False, figsize=(
+        FIGURE_WIDTH, FIGURE_ROW_HEIGHT))
+    for axes, (title, curves) in zip(grid.flat, panels):
         for label, points in curves.items():
             axes.plot([rows for rows, _ in points],
                       [value for _, value in points], '-', marker=MARKERS,

@@ -67,7 +67,8 @@ def memory(store, names):
     text = ['## A quarter of the data as memory', '']
     if True in ways:
         text += ['The server kept no more than a quarter of the raw floats in '
-                 'memory: shared_buffers was that quarter, and '
+                 'memory, besides what its processes need for themselves: '
+                 'shared_buffers was that quarter, and '
                  '`debug_io_direct = data` made it read past the operating '
                  'system\'s cache, so that every block that is not in '
                  'shared_buffers comes from the disk. Without that cache the '

@@ -86,8 +86,9 @@ SCALE_SERIES = (500000, 1000000, 4000000)
 QUICK_SCALE_SERIES = (2000, 4000, 8000)
 SCALE_HNSW_SIZES = 2            # the first ones of the series
 SCALE_KNOBS = {
-    'annoy': [4000, 8000, 16000, 32000, 64000, 128000, 256000, 512000],
-    'hnsw16': [40, 100, 200, 400, 700, 1000],
+    'annoy': [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000,
+              256000, 512000],
+    'hnsw16': [20, 40, 100, 200, 400, 700, 1000],
 }
 
 # search_k of the original Annoy is for all trees together.

@@ -72,12 +72,11 @@ def plot_recall(store, names, value, label, path, outside):
     figure, grid = new_figure(names)
     for axes, name in zip(grid, names):
         rows = all_queries(store, name)
-        for label in COLOURS:
-            draw(axes, results.of_target(rows, label), value,
-                 sets.title(label), COLOURS[label])
-            draw(axes, results.of_target(rows, label + sets.PLAIN_SUFFIX),
-                 value, sets.title(label + sets.PLAIN_SUFFIX),
-                 COLOURS[label], PLAIN_STYLE)
+        for index, colour in COLOURS.items():
+            for key, style in ((index, '-'),
+                               (index + sets.PLAIN_SUFFIX, PLAIN_STYLE)):
+                draw(axes, results.of_target(rows, key), value,
+                     sets.title(key), colour, style)
         if outside:
             for key, part in outside_rows(store, name).items():
                 title, colour, style = OUTSIDE[key]

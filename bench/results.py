@@ -98,18 +98,19 @@ def cheapest_setting(rows, recall):
 def knob_for(rows, recall):
     """The value of the only parameter that gives the recall, interpolated.
 
-    Returns (parameter, value), of what was measured if that is not between.
+    Returns (parameter, value): of what was measured the nearest if the recall
+    is not between.
     """
-    points = [row for _, _, row in frontier(rows) if row['setting']]
-    names = {row['setting'].partition('=')[0] for row in points}
-    values = [int(row['setting'].partition('=')[2]) for row in points]
-    value = values[0] if recall <= points[0]['recall'] else values[-1]
-    for i in range(1, len(points)):
-        low, high = points[i - 1], points[i]
-        if low['recall'] < recall <= high['recall']:
-            value = round(between(dict(low, knob=values[i - 1]),
-                                  dict(high, knob=values[i]), recall, 'knob'))
-    return names.pop(), value
+    points = [dict(row, knob=int(row['setting'].partition('=')[2]))
+              for row in rows if row['setting']]
+    points.sort(key=lambda row: (row['recall'], -row['knob']))
+    value = points[0]['knob']
+    for low, high in zip(points, points[1:]):
+        if recall > high['recall']:
+            value = high['knob']
+        elif recall > low['recall']:
+            value = round(between(low, high, recall, 'knob'))
+    return points[0]['setting'].partition('=')[0], value
 
 
 def of_target(rows, label):

@@ -403,7 +403,7 @@ begin_measurement(const Bench *bench, const Setting *setting,
 	{
 		run_pass(bench, measurement, count, measurement->latencies, true);
 
-		/* or else the server would count its end in another one's pass */
+		/* The server shall not count the last ones in another one's pass. */
 		count_blocks(setting->target);
 	}
 }

@@ -480,30 +480,109 @@ finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 /* M is a float: the largest norm at build may be a little above it. */
 #define NORM_TOLERANCE 1.000001
 
-bool
-AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
-				float *scratch, float *sketch, float *extra, bool *unbounded)
+/* Sketches into float[s] and quantises that. */
+static bool
+make_item(const AnnoySketcher *sketcher, const float *vector, float *scratch,
+		  float *sketch, int16_t *quantised, AnnoyItemSketch *item)
 {
 	double		norm;
 	double		factor;
+	int64_t		squares;
 
-	if (!measure_vector(sketcher, vector, &norm, &factor, unbounded))
+	if (!measure_vector(sketcher, vector, &norm, &factor, &item->unbounded))
 		return false;
 
-	*extra = 0.0f;
+	item->extra = 0.0f;
 	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
 	{
 		double		max_norm = sketcher->max_norm;
 
 		if (norm < max_norm)
-			*extra = (float) sqrt(max_norm * max_norm - norm * norm);
+			item->extra = (float) sqrt(max_norm * max_norm - norm * norm);
 		else if (sketcher->outsized_apart && norm > max_norm * NORM_TOLERANCE)
-			*extra = (float) -(norm < ANNOY_NORM_LIMIT ?
-							   norm : ANNOY_NORM_LIMIT);
+			item->extra = (float) -(norm < ANNOY_NORM_LIMIT ?
+									norm : ANNOY_NORM_LIMIT);
 	}
 
 	finish_sketch(sketcher, vector, factor, scratch, sketch);
+	item->quantised = quantised;
+	item->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
+											 sketch, quantised, &squares);
+	item->norm_squared = (float) ((double) item->scale * (double) item->scale *
+								  (double) squares);
 	return true;
+}
+
+bool
+AnnoyMakeItemSketch(const AnnoySketcher *sketcher, const float *vector,
+					float *scratch, int16_t *quantised, AnnoyItemSketch *item)
+{
+	return make_item(sketcher, vector, scratch,
+					 rotated_half(sketcher, scratch), quantised, item);
+}
+
+bool
+AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
+				float *scratch, float *sketch, float *extra, bool *unbounded)
+{
+	AnnoyItemSketch item;
+
+	/* the scratch memory is free again when it is quantised */
+	if (!make_item(sketcher, vector, scratch, sketch, (int16_t *) scratch,
+				   &item))
+		return false;
+	annoy_kernels.dequantise(sketcher->sketch_dimensions, item.quantised,
+							 item.scale, sketch);
+	*extra = item.extra;
+	*unbounded = item.unbounded;
+	return true;
+}
+
+size_t
+AnnoyPackedSize(const AnnoySketcher *sketcher)
+{
+	size_t		s = (size_t) sketcher->sketch_dimensions;
+
+	return sketcher->codes_are_bits ? s / 8 : s * sizeof(int16_t);
+}
+
+void
+AnnoyPackSketch(const AnnoySketcher *sketcher, const int16_t *quantised,
+				void *packed)
+{
+	uint8_t    *bits = packed;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(packed, quantised, AnnoyPackedSize(sketcher));
+		return;
+	}
+	memset(bits, 0, AnnoyPackedSize(sketcher));
+	for (i = 0; i < sketcher->dimensions; i++)
+		bits[i / 8] |= (uint8_t) ((quantised[i] > 0) << i % 8);
+}
+
+/* The numbers that sketch_bits leads to. */
+void
+AnnoyUnpackSketch(const AnnoySketcher *sketcher, const void *packed,
+				  int16_t *quantised)
+{
+	const uint8_t *bits = packed;
+	int16_t		clear = sketcher->metric == ANNOY_METRIC_HAMMING ?
+		-ANNOY_QUANTISED_MAX : 0;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(quantised, packed, AnnoyPackedSize(sketcher));
+		return;
+	}
+	for (i = 0; i < sketcher->dimensions; i++)
+		quantised[i] = (bits[i / 8] >> i % 8 & 1) != 0 ?
+			ANNOY_QUANTISED_MAX : clear;
+	for (; i < sketcher->sketch_dimensions; i++)
+		quantised[i] = 0;
 }
 
 bool

@@ -130,11 +130,30 @@ extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
 								 double *norm, bool *unbounded);
 
 /*
- * Sketch of a stored vector.  sketch: float[s].  extra: the further
- * coordinate, 0 for other metrics; minus the norm where that is above M and
- * outsized_apart.  Returns false if the vector has no
- * direction; nothing but scratch is written then.
+ * Sketch of a stored vector.  By definition it is what its quantised form
+ * means, scale * quantised[]: a build keeps that and nothing else, and whoever
+ * makes the sketch again gets the same codes.
  */
+typedef struct AnnoyItemSketch
+{
+	const int16_t *quantised;	/* int16[s] */
+	float		scale;
+	float		norm_squared;	/* of scale * quantised[] */
+	float		extra;			/* the further coordinate of inner products, else
+								 * 0; minus the norm where that is above M and
+								 * outsized_apart */
+	bool		unbounded;
+} AnnoyItemSketch;
+
+/*
+ * quantised: int16[s], the item's afterwards.  Returns false if the vector has
+ * no direction; nothing but scratch and quantised is written then.
+ */
+extern bool AnnoyMakeItemSketch(const AnnoySketcher *sketcher,
+								const float *vector, float *scratch,
+								int16_t *quantised, AnnoyItemSketch *item);
+
+/* The same as floats, float[s]. */
 extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							float *scratch, float *sketch, float *extra,
 							bool *unbounded);
@@ -162,6 +181,16 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
  */
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
+
+/*
+ * Sketches at rest: bytes, and from and to int16[s].  Those of short bit
+ * strings are packed, as bits; else the bytes are the int16[s].
+ */
+extern size_t AnnoyPackedSize(const AnnoySketcher *sketcher);
+extern void AnnoyPackSketch(const AnnoySketcher *sketcher,
+							const int16_t *quantised, void *packed);
+extern void AnnoyUnpackSketch(const AnnoySketcher *sketcher,
+							  const void *packed, int16_t *quantised);
 
 /* Largest power of two, not above n, that is a whole block of a rotation. */
 extern int	AnnoyRotationBlock(int n);
@@ -226,7 +255,7 @@ typedef struct AnnoyQuery
 	bool		undefined;		/* no direction: every distance is NaN */
 	bool		unbounded;		/* bounds mean nothing */
 	float	   *sketch;			/* float[s]: scale * quantised[] */
-	int16_t    *quantised;		/* int16[s] */
+	const int16_t *quantised;	/* int16[s] */
 	float		scale;			/* of quantised */
 	int32_t		quantised_sum;	/* of all its elements */
 	float		norm_squared;	/* of the sketch */
@@ -284,6 +313,11 @@ extern void AnnoyInitQuery(AnnoyQuery *query, void *memory,
 extern void AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 							   const AnnoySketcher *sketcher,
 							   const float *sketch, float extra);
+
+/* The same from a quantised sketch, which stays where it is. */
+extern void AnnoyInitStoredItemQuery(AnnoyQuery *query,
+									 const AnnoySketcher *sketcher,
+									 const AnnoyItemSketch *item);
 
 /*
  * Squared distance in the walk's space from the query to an int8 centroid

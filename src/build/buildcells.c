@@ -43,28 +43,35 @@ typedef struct GrowState
 } GrowState;
 
 void
-AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
-					 AnnoyCells *cells)
+AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree)
 {
-	const AnnoySketcher *sketcher = &build->forest->sketcher;
-	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
-	int			s = sketcher->sketch_dimensions;
-
 	builder->build = build;
-	builder->cells = cells;
+	builder->cells = NULL;
 	builder->tree = tree;
-	builder->s = s;
+	builder->s = build->forest->sketcher.sketch_dimensions;
 	builder->cell_items = Max(1, (int) (build->forest->leaf.capacity * CELL_FILL));
-	builder->directory_cells =
-		Max(2, (int) (DIRECTORY_FILL * AnnoyDirectoryCapacity(form, s)));
-	builder->set_items = ANNOY_CELL_SET_BYTES /
-		(sizeof(int16) * s + SET_OVERHEAD);
-	builder->record_size = 0;
+	builder->set_items = build->sizes.set_items;
+}
 
+void
+AnnoyInitCells(AnnoyCells *cells)
+{
 	memset(cells, 0, sizeof(AnnoyCells));
 	cells->directories_allocated = 64;
 	cells->directories = palloc(sizeof(AnnoyCellDirectory) *
 								cells->directories_allocated);
+}
+
+void
+AnnoyChooseCellSizes(CellBuilder *builder, bool outsized)
+{
+	AnnoyDirectoryForm form =
+		AnnoyChooseDirectoryForm(&builder->build->forest->sketcher,
+								 outsized ? -1.0f : 0.0f);
+
+	builder->directory_cells =
+		Max(2, (int) (DIRECTORY_FILL *
+					  AnnoyDirectoryCapacity(form, builder->s)));
 }
 
 /* ---------------------------------------------------------------------
@@ -228,6 +235,7 @@ write_directory(CellBuilder *builder, Subtree *subtree, int node)
 	directory->block = child.block;
 	directory->first_cell = cells->cell_count;
 	directory->cell_count = count;
+	directory->partition = 0;
 	directory->batch = 0;
 	directory->parent = parent;
 	directory->path = subtree->nodes[node].path;
@@ -323,4 +331,14 @@ bool
 AnnoyWriteTop(CellBuilder *builder, Subtree *top, AnnoyChild *link)
 {
 	return write_top(builder, top, 0, link);
+}
+
+void
+AnnoySetRoot(CellBuilder *builder, int side, const AnnoyChild *root)
+{
+	AnnoyParent parent = {InvalidBlockNumber, 0, side};
+
+	builder->build->shared->roots[side] = *root;
+	if (BlockNumberIsValid(root->block))
+		set_parent(builder, root, parent);
 }

@@ -39,14 +39,14 @@ typedef struct CellBuilder
 	int			cell_items;		/* items that a cell may have */
 	int			directory_cells;	/* cells that a directory may have */
 	int64		set_items;		/* items of a set split in memory */
-	Size		record_size;	/* of a SketchRecord */
 } CellBuilder;
 
-/* Bytes of an item of a set beside its sketch: scale, extra, TID, orders. */
-#define SET_OVERHEAD 48
-
 extern void AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build,
-								 int tree, AnnoyCells *cells);
+								 int tree);
+extern void AnnoyInitCells(AnnoyCells *cells);
+
+/* For cells of a partition to come: of outsized rows, or of others. */
+extern void AnnoyChooseCellSizes(CellBuilder *builder, bool outsized);
 
 /* Paths to the children of a node, and to partitions below it. */
 extern uint64 AnnoyChildPath(uint64 path, int side);
@@ -82,5 +82,9 @@ extern AnnoyChild AnnoyWriteCells(CellBuilder *builder, Subtree *subtree);
  */
 extern bool AnnoyWriteTop(CellBuilder *builder, Subtree *top,
 						  AnnoyChild *link);
+
+/* A tree has such a root; side 1: its outsized rows have. */
+extern void AnnoySetRoot(CellBuilder *builder, int side,
+						 const AnnoyChild *root);
 
 #endif							/* ANNOY_BUILDCELLS_H */

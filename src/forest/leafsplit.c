@@ -455,6 +455,7 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 		return;
 	/* one more place for find_chain_side */
 	AnnoyAllocateItems(&split->rows, inserter->s, before + 1);
+	split->rows.sketches = palloc(sizeof(float) * inserter->s * (before + 1));
 	drop = load_leaf(inserter, &split->rows, &split->before, before);
 	if (split->rows.count < 2 ||
 		before - split->rows.count >= before * CLEANED_SHARE)

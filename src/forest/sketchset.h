@@ -18,7 +18,7 @@
 typedef struct AnnoyItemSet
 {
 	AnnoySketchSet set;
-	float	   *sketches;		/* [allocated][s] */
+	float	   *sketches;		/* [allocated][s], or NULL: those of the set */
 	bool	   *unbounded;
 	ItemPointerData *tids;
 	int			count;

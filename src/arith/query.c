@@ -408,24 +408,6 @@ outsized_distance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 float
-AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
-					   float norm_squared, float extra)
-{
-	double		distance;
-
-	/* an item goes to its own kind, even if the only leaf is far from it */
-	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
-		return FLT_MAX;
-
-	distance = (double) query->norm_squared -
-		2.0 * ((double) scale * (double) query->scale * (double) product) +
-		(double) norm_squared +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
-}
-
-float
 AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 					  const int8_t *centroid, float scale, float norm_squared,
 					  float extra)
@@ -437,26 +419,6 @@ AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	product = annoy_kernels.dot_quantised(sketcher->sketch_dimensions, centroid,
 										  query->quantised);
 	return AnnoyDistanceOfProduct(query, product, scale, norm_squared, extra);
-}
-
-float
-AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
-					float f1, float f2, float extra)
-{
-	double		product;
-	double		distance;
-
-	/* an outsized item goes to its own kind, of which there are no codes */
-	if (query->extra < 0.0f && !query->rank.linear)
-		return FLT_MAX;
-
-	/* <signs, q>: what is selected less what is not */
-	product = (double) query->scale *
-		(2.0 * (double) selected - (double) query->quantised_sum);
-	distance = (double) base + (double) f2 - (double) f1 * product +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
 }
 
 /*

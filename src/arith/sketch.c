@@ -480,31 +480,42 @@ finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 /* M is a float: the largest norm at build may be a little above it. */
 #define NORM_TOLERANCE 1.000001
 
-/* Sketches into float[s] and quantises that. */
-static bool
-make_item(const AnnoySketcher *sketcher, const float *vector, float *scratch,
-		  float *sketch, int16_t *quantised, AnnoyItemSketch *item)
+bool
+AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
+				float *scratch, float *sketch, float *extra, bool *unbounded)
 {
 	double		norm;
 	double		factor;
-	int64_t		squares;
 
-	if (!measure_vector(sketcher, vector, &norm, &factor, &item->unbounded))
+	if (!measure_vector(sketcher, vector, &norm, &factor, unbounded))
 		return false;
 
-	item->extra = 0.0f;
+	*extra = 0.0f;
 	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
 	{
 		double		max_norm = sketcher->max_norm;
 
 		if (norm < max_norm)
-			item->extra = (float) sqrt(max_norm * max_norm - norm * norm);
+			*extra = (float) sqrt(max_norm * max_norm - norm * norm);
 		else if (sketcher->outsized_apart && norm > max_norm * NORM_TOLERANCE)
-			item->extra = (float) -(norm < ANNOY_NORM_LIMIT ?
-									norm : ANNOY_NORM_LIMIT);
+			*extra = (float) -(norm < ANNOY_NORM_LIMIT ?
+							   norm : ANNOY_NORM_LIMIT);
 	}
 
 	finish_sketch(sketcher, vector, factor, scratch, sketch);
+	return true;
+}
+
+bool
+AnnoyMakeItemSketch(const AnnoySketcher *sketcher, const float *vector,
+					float *scratch, int16_t *quantised, AnnoyItemSketch *item)
+{
+	float	   *sketch = rotated_half(sketcher, scratch);
+	int64_t		squares;
+
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, &item->extra,
+						 &item->unbounded))
+		return false;
 	item->quantised = quantised;
 	item->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
 											 sketch, quantised, &squares);
@@ -514,27 +525,18 @@ make_item(const AnnoySketcher *sketcher, const float *vector, float *scratch,
 }
 
 bool
-AnnoyMakeItemSketch(const AnnoySketcher *sketcher, const float *vector,
-					float *scratch, int16_t *quantised, AnnoyItemSketch *item)
+AnnoyMakeStoredSketch(const AnnoySketcher *sketcher, const float *vector,
+					  float *scratch, float *sketch, float *extra,
+					  bool *unbounded)
 {
-	return make_item(sketcher, vector, scratch,
-					 rotated_half(sketcher, scratch), quantised, item);
-}
+	int			s = sketcher->sketch_dimensions;
+	int16_t    *quantised = (int16_t *) scratch;
+	float		scale;
 
-bool
-AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
-				float *scratch, float *sketch, float *extra, bool *unbounded)
-{
-	AnnoyItemSketch item;
-
-	/* the scratch memory is free again when it is quantised */
-	if (!make_item(sketcher, vector, scratch, sketch, (int16_t *) scratch,
-				   &item))
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, extra, unbounded))
 		return false;
-	annoy_kernels.dequantise(sketcher->sketch_dimensions, item.quantised,
-							 item.scale, sketch);
-	*extra = item.extra;
-	*unbounded = item.unbounded;
+	scale = AnnoyQuantiseSketch(s, sketch, quantised);
+	annoy_kernels.dequantise(s, quantised, scale, sketch);
 	return true;
 }
 

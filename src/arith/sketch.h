@@ -30,6 +30,7 @@
 #ifndef ANNOY_SKETCH_H
 #define ANNOY_SKETCH_H
 
+#include <float.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -130,33 +131,39 @@ extern bool AnnoyTransformVector(const AnnoySketcher *sketcher,
 								 double *norm, bool *unbounded);
 
 /*
- * Sketch of a stored vector.  By definition it is what its quantised form
- * means, scale * quantised[]: a build keeps that and nothing else, and whoever
- * makes the sketch again gets the same codes.
+ * Sketch of a stored vector.  sketch: float[s].  extra: the further
+ * coordinate, 0 for other metrics; minus the norm where that is above M and
+ * outsized_apart.  Returns false if the vector has no
+ * direction; nothing but scratch is written then.
+ */
+extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
+							float *scratch, float *sketch, float *extra,
+							bool *unbounded);
+
+/*
+ * An item's sketch, as everything in the forest is made of it, is by definition
+ * what its quantised form means: scale * quantised[].  A build keeps nothing
+ * else of a row, and whoever makes the sketch again gets the same codes.
  */
 typedef struct AnnoyItemSketch
 {
 	const int16_t *quantised;	/* int16[s] */
 	float		scale;
 	float		norm_squared;	/* of scale * quantised[] */
-	float		extra;			/* the further coordinate of inner products, else
-								 * 0; minus the norm where that is above M and
-								 * outsized_apart */
+	float		extra;			/* as above */
 	bool		unbounded;
 } AnnoyItemSketch;
 
-/*
- * quantised: int16[s], the item's afterwards.  Returns false if the vector has
- * no direction; nothing but scratch and quantised is written then.
- */
+/* quantised: int16[s], the item's afterwards. */
 extern bool AnnoyMakeItemSketch(const AnnoySketcher *sketcher,
 								const float *vector, float *scratch,
 								int16_t *quantised, AnnoyItemSketch *item);
 
 /* The same as floats, float[s]. */
-extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
-							float *scratch, float *sketch, float *extra,
-							bool *unbounded);
+extern bool AnnoyMakeStoredSketch(const AnnoySketcher *sketcher,
+								  const float *vector, float *scratch,
+								  float *sketch, float *extra,
+								  bool *unbounded);
 
 /*
  * Sketches of a sketcher without a centre become those of the same sketcher
@@ -334,18 +341,47 @@ extern float AnnoyCentroidDistance(const AnnoySketcher *sketcher,
  * who compute many at once; not for outsized leaves (extra < 0) of an inner
  * product's query.
  */
-extern float AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product,
-									float scale, float norm_squared,
-									float extra);
+static inline float
+AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
+					   float norm_squared, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		distance;
+
+	/* an item goes to its own kind, even if the only leaf is far from it */
+	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
+		return FLT_MAX;
+
+	distance = (double) query->norm_squared -
+		2.0 * ((double) scale * (double) query->scale * (double) product) +
+		(double) norm_squared + further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * An estimate of the same from a code of AnnoyEncodeCentroid.  base: the
  * distance to its reference, with extra = query->extra.  selected: the sum of
  * those elements of query->quantised whose bits are set.
  */
-extern float AnnoyDistanceOfCode(const AnnoyQuery *query, float base,
-								 int32_t selected, float f1, float f2,
-								 float extra);
+static inline float
+AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
+					float f1, float f2, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		product;
+	double		distance;
+
+	/* an outsized item goes to its own kind, of which there are no codes */
+	if (query->extra < 0.0f && !query->rank.linear)
+		return FLT_MAX;
+
+	/* <signs, q>: what is selected less what is not */
+	product = (double) query->scale *
+		(2.0 * (double) selected - (double) query->quantised_sum);
+	distance = (double) base + (double) f2 - (double) f1 * product +
+		further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * Margin of the query to a hyperplane: scale * <normal, q> + extra_weight *

@@ -111,9 +111,9 @@ sketch_row(LeafRows *rows, const ItemPointerData *tid, struct varlena *value,
 
 	if (inserter->element->dimensions(value) != forest->meta.dimensions)
 		AnnoyReportRow(inserter->index, tid, "another number of dimensions");
-	if (!AnnoyMakeSketch(&forest->sketcher,
-						 inserter->element->floats(value, rows->floats),
-						 rows->scratch, sketch, extra, unbounded))
+	if (!AnnoyMakeStoredSketch(&forest->sketcher,
+							   inserter->element->floats(value, rows->floats),
+							   rows->scratch, sketch, extra, unbounded))
 		AnnoyReportRow(inserter->index, tid, "its value has no direction");
 }
 

@@ -19,6 +19,7 @@
 #include "access/gist_private.h"
 #include "access/relscan.h"
 #include "access/tableam.h"
+#include "access/toast_internals.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -181,6 +182,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
  * ---------------------------------------------------------------------
  */
 #if PG_VERSION_NUM >= 180000
+#define AnnoyGetToastSnapshot() get_toast_snapshot()
 #define ANNOY_MODULE_MAGIC(module, release) \
 	PG_MODULE_MAGIC_EXT(.name = module, .version = release)
 #define ANNOY_COUNT_SEARCH(scan) \
@@ -189,6 +191,14 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 #define AnnoyDisablePath(index_path) \
 	((void) ((index_path)->path.disabled_nodes = 2))
 #else
+static inline Snapshot
+AnnoyGetToastSnapshot(void)
+{
+	static SnapshotData toast;
+
+	init_toast_snapshot(&toast);
+	return &toast;
+}
 #define ANNOY_MODULE_MAGIC(module, release) PG_MODULE_MAGIC
 #define ANNOY_COUNT_SEARCH(scan) ((void) 0)
 #define AnnoyDisablePath(index_path) ((void) 0)
@@ -352,6 +362,13 @@ static inline IndexScanDesc
 AnnoyBeginOrderedScan(Relation heap, Relation index, Snapshot snapshot)
 {
 	return ANNOY_BEGIN_INDEX_SCAN(heap, index, snapshot, NULL, 0, 1);
+}
+
+/* Begins a scan of all rows that fulfil so many conditions. */
+static inline IndexScanDesc
+AnnoyBeginScanOfKeys(Relation heap, Relation index, Snapshot snapshot, int keys)
+{
+	return ANNOY_BEGIN_INDEX_SCAN(heap, index, snapshot, NULL, keys, 0);
 }
 
 /*

@@ -14,9 +14,9 @@
 extern void AnnoyInitExecutor(void);
 
 /*
- * How many rows of the scan that is starting are wanted, if they are sorted above
- * it; else 0.
+ * How many rows of the scan that is starting a LIMIT above it takes; 0 if that is
+ * not known.  *collected: whether they are sorted there.
  */
-extern int64 AnnoyGetCollectedRows(IndexScanDesc scan);
+extern int64 AnnoyGetLimitRows(IndexScanDesc scan, bool *collected);
 
 #endif							/* ANNOY_COLLECT_H */

@@ -176,7 +176,7 @@ AnnoyChooseSearchK(Relation index, const AnnoyMetaPageData *meta, int neighbors)
  */
 static AnnoySearchLimits
 get_limits(const AnnoyScan *state, Relation index, bool sorted_above,
-		   int64 neighbors)
+		   int64 rows)
 {
 	const AnnoyForest *forest = AnnoyGetSearchForest(state->search);
 	AnnoySearchLimits limits;
@@ -185,8 +185,7 @@ get_limits(const AnnoyScan *state, Relation index, bool sorted_above,
 							 AnnoyEstimateItems(index, &forest->meta));
 	double		doublings;
 
-	limits.rows = neighbors > 0 ? neighbors :
-		Max(AnnoyGetNeighbors(index), USUAL_ROWS);
+	limits.rows = rows > 0 ? rows : Max(AnnoyGetNeighbors(index), USUAL_ROWS);
 	limits.search_k = state->search_k != ANNOY_AUTOMATIC ? state->search_k :
 		AnnoyChooseSearchK(index, &forest->meta, state->neighbors);
 	set_order(sorted_above, &limits);
@@ -204,7 +203,8 @@ start_scan(IndexScanDesc scan)
 	AnnoyScan  *state = scan->opaque;
 	AnnoySearchLimits limits;
 	MemoryContext old;
-	int64		collected;
+	int64		rows;
+	bool		collected;
 
 	if (scan->numberOfOrderBys != 1)
 		ereport(ERROR,
@@ -236,10 +236,10 @@ start_scan(IndexScanDesc scan)
 
 		state->query = pg_detoast_datum_copy(value);
 	}
-	collected = AnnoyGetCollectedRows(scan);
+	rows = AnnoyGetLimitRows(scan, &collected);
 	limits = get_limits(state, scan->indexRelation,
-						state->sorted_above || collected > 0,
-						Max(state->neighbors, collected));
+						state->sorted_above || collected,
+						Max(state->neighbors, rows));
 	state->unbounded = limits.resume && limits.max_items == PG_INT64_MAX;
 	limits.snapshot = scan->xs_snapshot;
 	AnnoyStartSearch(state->search, state->query, &limits);

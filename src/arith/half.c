@@ -17,15 +17,7 @@
 
 #include <string.h>
 
-#define HALF_SIGN 0x8000u
-#define HALF_MAGNITUDE 0x7FFFu
-#define HALF_INFINITY 0x7C00u	/* exponent of infinities and NaNs */
-#define FLOAT_INFINITY 0x7F800000u
-#define SIGN_SHIFT (31 - 15)
-#define MANTISSA_SHIFT (23 - 10)
-
-/* 2 to the difference of the exponents' biases, 127 - 15 */
-#define EXPONENT_SCALE 0x1p112f
+/* The difference of the exponents' biases, 127 - 15, in its place. */
 #define EXPONENT_DIFFERENCE (UINT32_C(112) << 23)
 
 #define HALF_NAN 0x7E00u
@@ -35,27 +27,11 @@
 /* Beside it a float's last place is that of a subnormal half, 2^-24. */
 #define SUBNORMAL_STEPS 0.5f
 
-/*
- * Exponent and mantissa are moved to their places in a float, which then is
- * too small by a constant power of two.  Multiplying by it is exact, and makes
- * subnormal numbers normal on the way.  No branch, so compilers vectorise it.
- */
 void
 AnnoyHalfToFloat(const uint16_t *half, float *out, int count)
 {
 	for (int i = 0; i < count; i++)
-	{
-		uint32_t	magnitude = half[i] & HALF_MAGNITUDE;
-		uint32_t	bits = magnitude << MANTISSA_SHIFT;
-		float		value;
-
-		memcpy(&value, &bits, sizeof(value));
-		value *= EXPONENT_SCALE;
-		memcpy(&bits, &value, sizeof(bits));
-		bits |= magnitude >= HALF_INFINITY ? FLOAT_INFINITY : 0;
-		bits |= (half[i] & HALF_SIGN) << SIGN_SHIFT;
-		memcpy(&out[i], &bits, sizeof(bits));
-	}
+		out[i] = AnnoyHalfValue(half[i]);
 }
 
 uint16_t
@@ -65,13 +41,13 @@ AnnoyFloatToHalf(float value)
 	uint32_t	sign;
 
 	memcpy(&bits, &value, sizeof(bits));
-	sign = bits >> SIGN_SHIFT & HALF_SIGN;
-	bits &= ~(HALF_SIGN << SIGN_SHIFT);
+	sign = bits >> ANNOY_HALF_SIGN_SHIFT & ANNOY_HALF_SIGN;
+	bits &= ~(ANNOY_HALF_SIGN << ANNOY_HALF_SIGN_SHIFT);
 
-	if (bits > FLOAT_INFINITY)
+	if (bits > ANNOY_FLOAT_INFINITY)
 		return (uint16_t) (sign | HALF_NAN);
 	if (bits >= SMALLEST_OVERFLOW)
-		return (uint16_t) (sign | HALF_INFINITY);
+		return (uint16_t) (sign | ANNOY_HALF_INFINITY);
 	if (bits < SMALLEST_NORMAL)
 	{
 		const float base = SUBNORMAL_STEPS;
@@ -87,9 +63,9 @@ AnnoyFloatToHalf(float value)
 	}
 
 	/* half a step less one unit, and the unit if that makes it even */
-	bits += (UINT32_C(1) << (MANTISSA_SHIFT - 1)) - 1 +
-		(bits >> MANTISSA_SHIFT & 1);
-	return (uint16_t) (sign | (bits - EXPONENT_DIFFERENCE) >> MANTISSA_SHIFT);
+	bits += (UINT32_C(1) << (ANNOY_HALF_MANTISSA_SHIFT - 1)) - 1 +
+		(bits >> ANNOY_HALF_MANTISSA_SHIFT & 1);
+	return (uint16_t) (sign | (bits - EXPONENT_DIFFERENCE) >> ANNOY_HALF_MANTISSA_SHIFT);
 }
 
 uint16_t
@@ -98,11 +74,11 @@ AnnoyFloatToHalfBelow(float value)
 	uint16_t	half = AnnoyFloatToHalf(value);
 	float		nearest;
 
-	AnnoyHalfToFloat(&half, &nearest, 1);
+	nearest = AnnoyHalfValue(half);
 	if (!(nearest > value))
 		return half;
 	/* towards zero from a positive number, else away from it */
-	if ((half & HALF_SIGN) == 0)
+	if ((half & ANNOY_HALF_SIGN) == 0)
 		return (uint16_t) (half - 1);
 	return (uint16_t) (half + 1);
 }

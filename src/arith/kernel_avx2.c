@@ -563,52 +563,75 @@ spread_bits(int32_t bits)
 							 bit_of_lane);
 }
 
-/* Levels of elements 0 .. 15 or 16 .. 31, times b. */
+/* Twice the levels and a further bit; a bit that is set is -1. */
+AVX2 static inline __m256i
+append_bits(__m256i levels, int32_t bits)
+{
+	return _mm256_add_epi8(_mm256_add_epi8(levels, levels), spread_bits(bits));
+}
+
+/* Products of the negated levels of 16 elements with b. */
 AVX2 static inline __m256i
 multiply_levels(__m128i levels, const int16_t *b)
 {
-	return _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), load_words(b));
+	return _mm256_madd_epi16(_mm256_cvtepi8_epi16(levels), load_words(b));
 }
 
-/* Inlined for each number of bits. */
+/* plane: bytes of one; bits: a constant, once inlined */
 AVX2 static inline __attribute__((always_inline)) int32_t
-sum_levels_of(int n, int bits, const uint8_t *code, const uint8_t *planes,
-			  const int16_t *b)
+sum_levels_of(int bits, size_t plane, const uint8_t *code,
+			  const uint8_t *planes, const int16_t *b)
 {
-	const int	plane = n / 8;
-	__m256i		sum = _mm256_setzero_si256();
+	const uint8_t *whole = code + plane / 4 * 4;
+	__m256i		low = _mm256_setzero_si256();
+	__m256i		high = _mm256_setzero_si256();
 	__m256i		levels;
-	int			i;
-	int			p;
 
-	for (i = 0; i + 32 <= n; i += 32)
+	for (; code < whole; code += 4, planes += 4, b += 32)
 	{
-		/* a bit that is set is -1 */
-		levels = spread_bits(load_bits(code + i / 8));
-		for (p = 0; p < bits - 1; p++)
-			levels = _mm256_add_epi8(_mm256_add_epi8(levels, levels),
-									 spread_bits(load_bits(planes + p * plane +
-														   i / 8)));
-		levels = _mm256_sub_epi8(_mm256_setzero_si256(), levels);
-		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_castsi256_si128(levels),
-													b + i));
-		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_extracti128_si256(levels, 1),
-													b + i + 16));
+		levels = append_bits(spread_bits(load_bits(code)), load_bits(planes));
+		if (bits > 2)
+			levels = append_bits(levels, load_bits(planes + plane));
+		if (bits > 3)
+			levels = append_bits(levels, load_bits(planes + 2 * plane));
+		low = _mm256_sub_epi32(low, multiply_levels(_mm256_castsi256_si128(levels), b));
+		high = _mm256_sub_epi32(high, multiply_levels(_mm256_extracti128_si256(levels, 1),
+													  b + 16));
 	}
 
-	if (i < n)
+	if (plane % 4 != 0)
 	{
-		levels = spread_bits(load_last_bits(code + i / 8));
-		for (p = 0; p < bits - 1; p++)
-			levels = _mm256_add_epi8(_mm256_add_epi8(levels, levels),
-									 spread_bits(load_last_bits(planes + p * plane +
-																i / 8)));
-		levels = _mm256_sub_epi8(_mm256_setzero_si256(), levels);
-		sum = _mm256_add_epi32(sum, multiply_levels(_mm256_castsi256_si128(levels),
-													b + i));
+		levels = append_bits(spread_bits(load_last_bits(code)),
+							 load_last_bits(planes));
+		if (bits > 2)
+			levels = append_bits(levels, load_last_bits(planes + plane));
+		if (bits > 3)
+			levels = append_bits(levels, load_last_bits(planes + 2 * plane));
+		low = _mm256_sub_epi32(low, multiply_levels(_mm256_castsi256_si128(levels), b));
 	}
 
-	return reduce_integers(sum);
+	return reduce_integers(_mm256_add_epi32(low, high));
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_two(int n, const uint8_t *code, const uint8_t *planes,
+				  const int16_t *b)
+{
+	return sum_levels_of(2, (size_t) n / 8, code, planes, b);
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_three(int n, const uint8_t *code, const uint8_t *planes,
+					const int16_t *b)
+{
+	return sum_levels_of(3, (size_t) n / 8, code, planes, b);
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_four(int n, const uint8_t *code, const uint8_t *planes,
+				   const int16_t *b)
+{
+	return sum_levels_of(4, (size_t) n / 8, code, planes, b);
 }
 
 AVX2 static int32_t
@@ -620,11 +643,11 @@ sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
 		case 1:
 			return sum_selected(n, code, b);
 		case 2:
-			return sum_levels_of(n, 2, code, planes, b);
+			return sum_levels_of_two(n, code, planes, b);
 		case 3:
-			return sum_levels_of(n, 3, code, planes, b);
+			return sum_levels_of_three(n, code, planes, b);
 		default:
-			return sum_levels_of(n, 4, code, planes, b);
+			return sum_levels_of_four(n, code, planes, b);
 	}
 }
 

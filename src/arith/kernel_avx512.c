@@ -506,50 +506,74 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 
 /*
  * Adds the products of 32 elements and their levels, which have the weight of a
- * plane for each of its bits that is set.
+ * plane for each of its bits that is set.  bits: a constant, once inlined.
  */
-AVX512 static inline __attribute__((always_inline)) __m512i
-add_levels(__m512i sum, int bits, const __mmask32 *planes, __m512i words)
+AVX512 static inline __m512i
+add_levels(__m512i sum, int bits, const __mmask32 planes[4], __m512i words)
 {
 	__m512i		levels = _mm512_maskz_set1_epi16(planes[0],
 												 (short) (1 << (bits - 1)));
-	int			p;
 
-	for (p = 1; p < bits; p++)
-		levels = _mm512_mask_add_epi16(levels, planes[p], levels,
-									   _mm512_set1_epi16((short) (1 << (bits - 1 - p))));
+	levels = _mm512_mask_add_epi16(levels, planes[1], levels,
+								   _mm512_set1_epi16((short) (1 << (bits - 2))));
+	if (bits > 2)
+		levels = _mm512_mask_add_epi16(levels, planes[2], levels,
+									   _mm512_set1_epi16((short) (1 << (bits - 3))));
+	if (bits > 3)
+		levels = _mm512_mask_add_epi16(levels, planes[3], levels,
+									   _mm512_set1_epi16(1));
 	return _mm512_add_epi32(sum, _mm512_madd_epi16(levels, words));
 }
 
-/* Inlined for each number of bits. */
+/* plane: bytes of one */
 AVX512 static inline __attribute__((always_inline)) int32_t
-sum_levels_of(int n, int bits, const uint8_t *code, const uint8_t *planes,
-			  const int16_t *b)
+sum_levels_of(int bits, size_t plane, const uint8_t *code,
+			  const uint8_t *planes, const int16_t *b)
 {
-	const int	plane = n / 8;
+	const uint8_t *whole = code + plane / 4 * 4;
 	__m512i		sum = _mm512_setzero_si512();
 	__mmask32	masks[4];
-	int			i;
-	int			p;
 
-	for (i = 0; i + 32 <= n; i += 32)
+	for (; code < whole; code += 4, planes += 4, b += 32)
 	{
-		masks[0] = load_bits(code + i / 8);
-		for (p = 1; p < bits; p++)
-			masks[p] = load_bits(planes + (p - 1) * plane + i / 8);
-		sum = add_levels(sum, bits, masks, _mm512_loadu_si512(b + i));
+		masks[0] = load_bits(code);
+		masks[1] = load_bits(planes);
+		masks[2] = bits > 2 ? load_bits(planes + plane) : 0;
+		masks[3] = bits > 3 ? load_bits(planes + 2 * plane) : 0;
+		sum = add_levels(sum, bits, masks, _mm512_loadu_si512(b));
 	}
 
-	if (i < n)
+	if (plane % 4 != 0)
 	{
-		masks[0] = load_last_bits(code + i / 8);
-		for (p = 1; p < bits; p++)
-			masks[p] = load_last_bits(planes + (p - 1) * plane + i / 8);
-		sum = add_levels(sum, bits, masks,
-						 _mm512_maskz_loadu_epi16(0xFFFF, b + i));
+		masks[0] = load_last_bits(code);
+		masks[1] = load_last_bits(planes);
+		masks[2] = bits > 2 ? load_last_bits(planes + plane) : 0;
+		masks[3] = bits > 3 ? load_last_bits(planes + 2 * plane) : 0;
+		sum = add_levels(sum, bits, masks, _mm512_maskz_loadu_epi16(0xFFFF, b));
 	}
 
 	return _mm512_reduce_add_epi32(sum);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_two(int n, const uint8_t *code, const uint8_t *planes,
+				  const int16_t *b)
+{
+	return sum_levels_of(2, (size_t) n / 8, code, planes, b);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_three(int n, const uint8_t *code, const uint8_t *planes,
+					const int16_t *b)
+{
+	return sum_levels_of(3, (size_t) n / 8, code, planes, b);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_four(int n, const uint8_t *code, const uint8_t *planes,
+				   const int16_t *b)
+{
+	return sum_levels_of(4, (size_t) n / 8, code, planes, b);
 }
 
 AVX512 static int32_t
@@ -561,11 +585,11 @@ sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
 		case 1:
 			return sum_selected(n, code, b);
 		case 2:
-			return sum_levels_of(n, 2, code, planes, b);
+			return sum_levels_of_two(n, code, planes, b);
 		case 3:
-			return sum_levels_of(n, 3, code, planes, b);
+			return sum_levels_of_three(n, code, planes, b);
 		default:
-			return sum_levels_of(n, 4, code, planes, b);
+			return sum_levels_of_four(n, code, planes, b);
 	}
 }
 

@@ -416,6 +416,33 @@ reduce_sixteen(float sum[SKETCH_LANES])
 	return sum[0];
 }
 
+/* Bit k of each of eight bytes, as a byte of a code. */
+static inline uint8_t
+collect_bits(const uint8_t bytes[8], int k)
+{
+	/* brings bit 8j to bit 56 + j */
+	const uint64_t collect = UINT64_C(0x0102040810204080);
+	uint64_t	bits = 0;
+	int			j;
+
+	for (j = 0; j < 8; j++)
+		bits |= (uint64_t) bytes[j] << (8 * j);
+	bits = bits >> k & UINT64_C(0x0101010101010101);
+	return (uint8_t) (bits * collect >> 56);
+}
+
+/* Flipped as a bit, which no compiler turns into a branch. */
+static inline float
+flip_sign(float x, uint32_t flip)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	bits ^= flip << 31;
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
 void
 AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 				 uint8_t *code, float sums[3])
@@ -428,20 +455,21 @@ AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 
 	for (i = 0; i < n; i += SKETCH_LANES)
 	{
-		uint32_t	bits = 0;
+		uint8_t		bits[SKETCH_LANES];
 
 		for (j = 0; j < SKETCH_LANES; j++)
 		{
 			float		c = scale * (float) centroid[i + j];
 			float		residual = x[i + j] - c;
+			uint32_t	positive = residual >= 0.0f;
 
 			squares[j] += residual * residual;
 			sizes[j] += fabsf(residual);
-			signed_centroid[j] += residual >= 0.0f ? c : -c;
-			bits |= (uint32_t) (residual >= 0.0f) << j;
+			signed_centroid[j] += flip_sign(c, 1 - positive);
+			bits[j] = (uint8_t) positive;
 		}
-		code[i / 8] = (uint8_t) bits;
-		code[i / 8 + 1] = (uint8_t) (bits >> 8);
+		code[i / 8] = collect_bits(bits, 0);
+		code[i / 8 + 1] = collect_bits(bits + 8, 0);
 	}
 
 	sums[0] = reduce_sixteen(squares);
@@ -449,7 +477,7 @@ AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 	sums[2] = reduce_sixteen(signed_centroid);
 }
 
-/* The comparison is written so that a NaN fails it. */
+/* Comparisons are written so that a NaN fails them. */
 void
 AnnoyPlainEncodeLevels(int n, const float *x, const int8_t *centroid,
 					   float scale, int bits, float inverse_step,
@@ -464,7 +492,7 @@ AnnoyPlainEncodeLevels(int n, const float *x, const int8_t *centroid,
 
 	for (i = 0; i < n; i += SKETCH_LANES)
 	{
-		uint32_t	levels[SKETCH_LANES];
+		uint8_t		levels[SKETCH_LANES];
 
 		for (j = 0; j < SKETCH_LANES; j++)
 		{
@@ -473,20 +501,18 @@ AnnoyPlainEncodeLevels(int n, const float *x, const int8_t *centroid,
 			float		size = fabsf(residual) * inverse_step;
 			int			step = (int) (size < largest ? size : largest);
 			float		weight = (float) step + 0.5f;
+			uint32_t	negative = !(residual >= 0.0f);
 
 			sizes[j] += fabsf(residual) * weight;
-			signed_centroid[j] += (residual >= 0.0f ? c : -c) * weight;
-			levels[j] = residual >= 0.0f ? (uint32_t) step : ~(uint32_t) step;
+			signed_centroid[j] += flip_sign(c, negative) * weight;
+			levels[j] = (uint8_t) ((uint32_t) step ^ (0 - negative));
 		}
 		for (p = 0; p < bits - 1; p++)
 		{
 			uint8_t    *at = planes + p * (n / 8) + i / 8;
-			uint32_t	plane = 0;
 
-			for (j = 0; j < SKETCH_LANES; j++)
-				plane |= (levels[j] >> (bits - 2 - p) & 1) << j;
-			at[0] = (uint8_t) plane;
-			at[1] = (uint8_t) (plane >> 8);
+			at[0] = collect_bits(levels, bits - 2 - p);
+			at[1] = collect_bits(levels + 8, bits - 2 - p);
 		}
 	}
 

@@ -272,6 +272,13 @@ cut_allowance(const AnnoyQuery *query)
 	return query->epsilon * sqrt(2.0) * query->cut;
 }
 
+bool
+AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
+{
+	return sketcher->metric != ANNOY_METRIC_L1 &&
+		(sketcher->metric != ANNOY_METRIC_JACCARD || sketcher->codes_are_bits);
+}
+
 /*
  * What upper bounds need beside the codes' own error.  AnnoyBoundToDistance
  * will take from them what lower bounds need; as much again is for the other
@@ -283,7 +290,7 @@ prepare_upper_bounds(AnnoyQuery *query, const AnnoySketcher *sketcher)
 	double		allowance = cut_allowance(query);
 
 	query->upper_factor = 1.0;
-	if (bounds_mean_nothing(query))
+	if (bounds_mean_nothing(query) || !AnnoyHasUpperBounds(sketcher))
 	{
 		query->upper_addend = INFINITY;
 		return;
@@ -535,27 +542,6 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 	}
 }
 
-float
-AnnoyFinishUpperBound(const AnnoyQuery *query, double upper)
-{
-	if (query->rank.linear)
-		upper += query->upper_addend;
-	else
-	{
-		upper = upper * query->upper_factor + query->upper_addend;
-		upper = upper * upper + query->upper_absolute;
-	}
-	/* a NaN fails the comparison */
-	return upper < (double) FLT_MAX ? (float) upper : FLT_MAX;
-}
-
-bool
-AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
-{
-	return sketcher->metric != ANNOY_METRIC_L1 &&
-		(sketcher->metric != ANNOY_METRIC_JACCARD || sketcher->codes_are_bits);
-}
-
 /*
  * Undoes rank_block (kernel.h): the lower bound's root is sqrt(b^2 + e) - b, e
  * the estimate of the squared distance, so that the upper one's is b more than
@@ -580,13 +566,13 @@ AnnoyUpperBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	{
 		if (lower < -0.5f * FLT_MAX)
 			return FLT_MAX;
-		return AnnoyFinishUpperBound(query, (double) lower + 2.0 * b + slack +
-									 2.0 * query->leaf_slack);
+		return AnnoyFinishUpperBound(query, (double) lower + 2.0 * b,
+									 slack + 2.0 * query->leaf_slack);
 	}
 	if (f1 == 0.0f && lower == 0.0f)
 		return FLT_MAX;
 	root = sqrt((double) lower) + b;
-	return AnnoyFinishUpperBound(query, sqrt(root * root + slack) + b);
+	return AnnoyFinishUpperBound(query, sqrt(root * root + slack) + b, 0.0);
 }
 
 /* Lower bound of a Euclidean distance before it was cut and rounded. */

@@ -21,7 +21,7 @@
 #define DIMENSIONS_OF_THREE_BITS 192
 #define DIMENSIONS_OF_TWO_BITS 384
 
-/* The two factors behind the planes. */
+/* The two factors behind the planes, as halves. */
 typedef struct Factors
 {
 	uint16_t	g;
@@ -84,14 +84,12 @@ static bool
 make_factors(double g, double signed_centroid, double weighted_centroid,
 			 double centroid_norm, Factors *factors)
 {
-	float		rounded;
 	double		correction;
 	double		h;
 
 	factors->g = AnnoyFloatToHalf((float) g);
-	AnnoyHalfToFloat(&factors->g, &rounded, 1);
-
-	correction = (double) rounded * weighted_centroid - signed_centroid;
+	correction = (double) AnnoyHalfValue(factors->g) * weighted_centroid -
+		signed_centroid;
 	h = correction == 0.0 ? 0.0 : correction / centroid_norm;
 	factors->h = AnnoyFloatToHalfBelow((float) h);
 
@@ -141,6 +139,8 @@ AnnoyBeginRefinement(AnnoyQuery *query, int bits, float norm_squared)
 	double		variance = REFINED_DEVIATION * REFINED_DEVIATION;
 
 	query->code_bits = bits;
+	query->planes_size = (int) planes_size(s, bits);
+	query->level_shift = ((1 << bits) - 1) * query->quantised_sum;
 	query->centroid_norm = sqrt((double) norm_squared);
 	if (!isfinite(query->epsilon))
 		query->refined_width = 0.0;
@@ -151,54 +151,59 @@ AnnoyBeginRefinement(AnnoyQuery *query, int bits, float norm_squared)
 		query->refined_width = 0.5 * query->epsilon * REFINED_DEVIATION;
 }
 
+/*
+ * The bounds of a squared distance x^2 with the estimate e are the solutions of
+ * x^2 -+ 2bx = e (see kernel.h).  The second for e + rounding is less than
+ * 2 rounding above that for e, as b is less than the root; twice as much leaves
+ * room for what AnnoyFinishUpperBound multiplies.
+ */
 float
 AnnoyRefineBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 				 const uint8_t *code, const uint8_t *refinement, float f1,
 				 float f2, float lower, float *upper)
 {
-	int			bits = query->code_bits;
-	int			s = query->rank.rows * 8;
-	uint16_t	factors[2];
-	float		gh[2];
-	int32_t		levels;
+	Factors		factors;
+	double		g;
+	double		h;
+	int32_t		levels;			/* <v, q> */
 	double		product;		/* <u, q> */
 	double		estimate;
 	double		rounding;		/* of h, in units of the estimate */
+	double		root;
 	double		b;
-	double		bound;
 
-	memcpy(factors, refinement + planes_size(s, bits), sizeof(factors));
-	AnnoyHalfToFloat(factors, gh, 2);
-	if (!(gh[0] > 0.0f))
+	memcpy(&factors, refinement + query->planes_size, sizeof(factors));
+	g = (double) AnnoyHalfValue(factors.g);
+	h = (double) AnnoyHalfValue(factors.h);
+	if (!(g > 0.0))
 	{
 		*upper = AnnoyUpperBound(sketcher, query, lower, f1);
 		return lower;
 	}
 
-	levels = annoy_kernels.sum_levels(s, bits, code, refinement,
-									  query->quantised);
+	levels = annoy_kernels.sum_levels(query->rank.rows * 8, query->code_bits,
+									  code, refinement, query->quantised);
 	product = 0.5 * (double) query->scale *
-		(double) (2 * levels - ((1 << bits) - 1) * query->quantised_sum);
+		(double) (2 * levels - query->level_shift);
 	estimate = (double) query->rank.base + (double) f2 + (double) f1 *
-		((double) gh[1] * query->centroid_norm - (double) gh[0] * product);
+		(h * query->centroid_norm - g * product);
 	rounding = (double) f1 * query->centroid_norm *
-		(fabs((double) gh[1]) * HALF_ROUNDING + HALF_SMALLEST);
-	b = (double) f1 * (double) gh[0] * query->refined_width;
+		(fabs(h) * HALF_ROUNDING + HALF_SMALLEST);
+	b = (double) f1 * g * query->refined_width;
 
 	if (query->rank.linear)
 	{
-		bound = estimate - b;
-		*upper = AnnoyFinishUpperBound(query, estimate + b + rounding +
-									   2.0 * query->leaf_slack);
+		*upper = AnnoyFinishUpperBound(query, estimate + b,
+									   rounding + 2.0 * query->leaf_slack);
+		estimate -= b;
 	}
 	else
 	{
 		/* a NaN stays one, so that there is no upper bound */
 		estimate = estimate < 0.0 ? 0.0 : estimate;
-		bound = sqrt(b * b + estimate) - b;
-		bound = bound * bound;
-		*upper = AnnoyFinishUpperBound(query,
-									   sqrt(b * b + estimate + rounding) + b);
+		root = sqrt(b * b + estimate);
+		*upper = AnnoyFinishUpperBound(query, root + b, 4.0 * rounding);
+		estimate = (root - b) * (root - b);
 	}
-	return bound > (double) lower ? (float) bound : lower;
+	return estimate > (double) lower ? (float) estimate : lower;
 }

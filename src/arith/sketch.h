@@ -166,12 +166,6 @@ extern bool AnnoyMakeStoredSketch(const AnnoySketcher *sketcher,
 								  bool *unbounded);
 
 /*
- * Sketches of a sketcher without a centre become those of the same sketcher
- * with one, to the last bit.
- */
-extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
-
-/*
  * The same for a query, which for inner products is scaled to norm M.  *norm:
  * that of the vector; *factor: what it was scaled by.
  */
@@ -179,6 +173,12 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 								 const float *vector, float *scratch,
 								 float *sketch, double *norm, double *factor,
 								 bool *unbounded);
+
+/*
+ * Sketches of a sketcher without a centre become those of the same sketcher
+ * with one, to the last bit.
+ */
+extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
 
 /*
  * Where an item belongs in the forest.  That is its sketch.  But for an inner
@@ -285,8 +285,10 @@ typedef struct AnnoyQuery
 	/* of a leaf */
 	double		leaf_distance;	/* |q - c|^2 */
 	double		leaf_slack;		/* linear: what base lost to cut dimensions */
-	/* of a leaf whose codes are refined: see refine.h */
+	/* of a leaf whose codes are refined: AnnoyBeginRefinement */
 	int			code_bits;
+	int			planes_size;	/* bytes */
+	int32_t		level_shift;	/* 2 <v - u, q>, q quantised */
 	double		refined_width;
 	double		centroid_norm;
 	/* L1: quotients of distances and the roots of their lower bounds */
@@ -459,9 +461,23 @@ extern float AnnoyUpperBound(const AnnoySketcher *sketcher,
 							 const AnnoyQuery *query, float lower, float f1);
 
 /*
- * The last step of it: from the root of an upper bound of the squared distance
- * of sketches or, linear, from an upper bound of what lower bounds are of.
+ * The last step of it: from an upper bound of the distance of sketches or,
+ * linear, of what lower bounds are of.  rounding: what has yet to be added to
+ * the latter, or to the square of the former.
  */
-extern float AnnoyFinishUpperBound(const AnnoyQuery *query, double upper);
+static inline float
+AnnoyFinishUpperBound(const AnnoyQuery *query, double upper, double rounding)
+{
+	if (query->rank.linear)
+		upper += query->upper_addend + rounding;
+	else
+	{
+		upper = upper * query->upper_factor + query->upper_addend;
+		upper = upper * upper + query->upper_absolute +
+			query->upper_factor * query->upper_factor * rounding;
+	}
+	/* a NaN fails the comparison */
+	return upper < (double) FLT_MAX ? (float) upper : FLT_MAX;
+}
 
 #endif							/* ANNOY_SKETCH_H */

@@ -103,35 +103,69 @@ typedef struct RankedBlock
 	bool		upper_bounds;	/* there are some */
 } RankedBlock;
 
+/* The code of an entry of a full block. */
+static void
+gather_code(const RankedBlock *block, int place, uint8 *code)
+{
+	int			bytes = block->forest->leaf.sketch_dimensions / 8;
+
+	for (int r = 0; r < bytes; r++)
+		code[r] = block->data[r * ANNOY_BLOCK_ENTRIES + place];
+}
+
+/* The bounds of an entry; "lower" is what the kernel gave. */
+static float
+find_bounds(const RankedBlock *block, int place, float lower, float *upper)
+{
+	const AnnoyForest *forest = block->forest;
+	const AnnoyLeafLayout *layout = &forest->leaf;
+	int			s = layout->sketch_dimensions;
+	uint8		code[ANNOY_MAX_SKETCH_DIMENSIONS / 8];
+	float		f1;
+	float		f2;
+
+	memcpy(&f1, block->data + AnnoyBlockF1(s) + place * sizeof(float4),
+		   sizeof(float4));
+	if (layout->refinement_size == 0)
+	{
+		*upper = block->upper_bounds ?
+			AnnoyUpperBound(&forest->sketcher, block->query, lower, f1) : lower;
+		return lower;
+	}
+	memcpy(&f2, block->data + AnnoyBlockF2(s) + place * sizeof(float4),
+		   sizeof(float4));
+	gather_code(block, place, code);
+	lower = AnnoyRefineBound(&forest->sketcher, block->query, code,
+							 (uint8 *) AnnoyPageGetRefinement(block->page, layout,
+															  block->first + place),
+							 f1, f2, lower, upper);
+	if (!block->upper_bounds)
+		*upper = lower;
+	return lower;
+}
+
 /*
- * An entry that has passed: notes its bound and adds it, if it still is worth
- * it.
+ * An entry that has passed the kernel: notes its bound and adds it, if it still
+ * is worth it; else false.
  */
 static bool
 add_candidate(const RankedBlock *block, int place, float lower, float from,
 			  AnnoyCandidates *candidates)
 {
 	int			s = block->forest->leaf.sketch_dimensions;
-	AnnoyCandidateQueue *queue = &candidates->queue;
 	AnnoyCandidate candidate;
 	float		upper;
-	float		f1;
 
-	memcpy(&f1, block->data + AnnoyBlockF1(s) + place * sizeof(float4),
-		   sizeof(float4));
-	upper = block->upper_bounds ?
-		AnnoyUpperBound(&block->forest->sketcher, block->query, lower, f1) :
-		lower;
+	candidate.lower = find_bounds(block, place, lower, &upper);
 	AnnoyNoteBound(candidates, upper);
-	if (lower < from)
+	if (candidate.lower < from)
 		return true;
-	if (!(lower < candidates->threshold))
+	if (!(candidate.lower < candidates->threshold))
 		return false;
-	candidate.lower = lower;
 	memcpy(&candidate.tid,
 		   block->data + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
 		   sizeof(ItemPointerData));
-	AnnoyCandidate_push(queue, candidate);
+	AnnoyCandidate_push(&candidates->queue, candidate);
 	return true;
 }
 
@@ -153,6 +187,8 @@ AnnoyRankLeaf(const AnnoyForest *forest, AnnoyQuery *query, Page page,
 
 	AnnoyBeginLeaf(sketcher, query, header->centroid, header->scale,
 				   header->norm_squared, candidates->threshold);
+	if (layout->refinement_size > 0)
+		AnnoyBeginRefinement(query, layout->code_bits, header->norm_squared);
 	for (; block.first < count; block.first += ANNOY_BLOCK_ENTRIES)
 	{
 		int			entries = Min(count - block.first, ANNOY_BLOCK_ENTRIES);
@@ -371,5 +407,11 @@ AnnoyAddLeafEntry(Page page, const AnnoyForest *forest, const float *sketch,
 	memcpy(row, &f1, sizeof(float4));
 	memcpy(row + sizeof(float4), &f2, sizeof(float4));
 	memcpy(row + 2 * sizeof(float4), tid, sizeof(ItemPointerData));
+	if (layout->refinement_size > 0)
+		AnnoyEncodeRefinement(&forest->sketcher, sketch, header->centroid,
+							  header->scale, header->norm_squared,
+							  layout->code_bits, f1,
+							  (uint8 *) AnnoyPageGetRefinement(page, layout,
+															   header->count));
 	finish_row(page, layout);
 }

@@ -29,6 +29,10 @@
 #include "table/owner.h"
 #include "table/rowvalue.h"
 
+/* See AnnoyAnticipateRow. */
+#define ROWS_DOUBTED 32
+#define ROWS_TRUSTED 16
+
 void
 AnnoyReportRow(Relation index, const ItemPointerData *tid, const char *what)
 {
@@ -51,6 +55,7 @@ AnnoyBeginRowReader(AnnoyRowReader *reader, Relation heap, Relation index)
 	reader->slot = table_slot_create(heap, NULL);
 	reader->column = index->rd_index->indkey.values[0];
 	reader->context = CurrentMemoryContext;
+	AnnoyBeginToastReader(&reader->toast, heap);
 	if (reader->column == InvalidAttrNumber)
 	{
 		reader->info = AnnoyBuildIndexInfo(index);
@@ -63,6 +68,7 @@ void
 AnnoyEndRowReader(AnnoyRowReader *reader)
 {
 	table_index_fetch_end(reader->fetch);
+	AnnoyEndToastReader(&reader->toast);
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->estate)
 		FreeExecutorState(reader->estate);
@@ -109,9 +115,9 @@ fetch_version(AnnoyRowReader *reader, const ItemPointerData *tid,
 								   reader->slot, &call_again, NULL);
 }
 
-/* The value of the row in the slot. */
+/* The value of the row in the slot; NULL if it is that. */
 static struct varlena *
-get_value(AnnoyRowReader *reader, const ItemPointerData *tid)
+get_value(AnnoyRowReader *reader)
 {
 	Datum		datum;
 	bool		isnull;
@@ -129,16 +135,30 @@ get_value(AnnoyRowReader *reader, const ItemPointerData *tid)
 					   &isnull);
 	}
 	if (isnull)
-		AnnoyReportRow(reader->index, tid, "its value is NULL");
+		return NULL;
 	value = (struct varlena *) DatumGetPointer(datum);
 	if (!VARATT_IS_4B_U(value))
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->context);
 
-		value = reader->detoasted = pg_detoast_datum(value);
+		struct varlena *fetched = AnnoyReadToast(&reader->toast, value);
+
+		value = fetched ? fetched :
+			(reader->detoasted = pg_detoast_datum(value));
 		MemoryContextSwitchTo(old);
 	}
 	reader->rows_read++;
+	return value;
+}
+
+/* The same of a row that an index has a vector for. */
+static struct varlena *
+get_vector(AnnoyRowReader *reader, const ItemPointerData *tid)
+{
+	struct varlena *value = get_value(reader);
+
+	if (value == NULL)
+		AnnoyReportRow(reader->index, tid, "its value is NULL");
 	return value;
 }
 
@@ -149,7 +169,18 @@ AnnoyReadRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 	check_tid(reader, tid);
 	if (!fetch_version(reader, tid, snapshot))
 		return NULL;
-	return get_value(reader, tid);
+	return get_vector(reader, tid);
+}
+
+bool
+AnnoyReadNullableRow(AnnoyRowReader *reader, const ItemPointerData *tid,
+					 Snapshot snapshot, struct varlena **value)
+{
+	check_tid(reader, tid);
+	if (!fetch_version(reader, tid, snapshot))
+		return false;
+	*value = get_value(reader);
+	return true;
 }
 
 AnnoyRowState
@@ -162,18 +193,30 @@ AnnoyReadLiveRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 	InitDirtySnapshot(dirty);
 	if (fetch_version(reader, tid, &dirty))
 	{
-		*value = get_value(reader, tid);
+		*value = get_vector(reader, tid);
 		return ANNOY_ROW_LIVE;
 	}
 	return fetch_version(reader, tid, SnapshotAny) ? ANNOY_ROW_DEAD :
 		ANNOY_ROW_NONE;
 }
 
+/*
+ * Whether a page is in shared buffers costs as much to find out as it takes to
+ * read a row from one that is.  So if they all are, only every so manieth is
+ * asked for.
+ */
 void
 AnnoyAnticipateRow(AnnoyRowReader *reader, const ItemPointerData *tid)
 {
+	PrefetchBufferResult result;
+
+	if (!has_blocks(reader) || RelationUsesLocalBuffers(reader->heap) ||
+		(reader->asked_for++ >= ROWS_DOUBTED &&
+		 reader->asked_for % ROWS_TRUSTED != 0))
+		return;
 	check_tid(reader, tid);
-	if (has_blocks(reader) && !RelationUsesLocalBuffers(reader->heap))
-		(void) PrefetchBuffer(reader->heap, MAIN_FORKNUM,
-							  ItemPointerGetBlockNumberNoCheck(tid));
+	result = PrefetchBuffer(reader->heap, MAIN_FORKNUM,
+							ItemPointerGetBlockNumberNoCheck(tid));
+	if (!BufferIsValid(result.recent_buffer))
+		reader->asked_for = 0;
 }

@@ -15,6 +15,8 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
+#include "table/toastvalue.h"
+
 /*
  * Reads rows one after another; keeps the page of the last one pinned.  Lives in
  * the memory context that is current in AnnoyBeginRowReader.
@@ -29,8 +31,10 @@ typedef struct AnnoyRowReader
 	AttrNumber	column;			/* 0: an expression */
 	struct IndexInfo *info;		/* of an expression */
 	EState	   *estate;
+	AnnoyToastReader toast;
 	struct varlena *detoasted;	/* the value returned last, if it is ours */
 	MemoryContext context;		/* of that */
+	uint32		asked_for;		/* rows, since one was not in shared buffers */
 	int64		rows_read;		/* statistics */
 } AnnoyRowReader;
 
@@ -58,8 +62,13 @@ extern struct varlena *AnnoyReadRow(AnnoyRowReader *reader,
 									const ItemPointerData *tid,
 									Snapshot snapshot);
 
+/* The same of a row that may be NULL (*value); false if the snapshot sees none. */
+extern bool AnnoyReadNullableRow(AnnoyRowReader *reader,
+								 const ItemPointerData *tid, Snapshot snapshot,
+								 struct varlena **value);
+
 /*
- * The same of a version that lives, or is about to, or to be deleted: all of them
+ * The value of a version that lives, or is about to, or to be deleted: all of them
  * have the value that the index has.  *value: only of ANNOY_ROW_LIVE.  A dead
  * version's value is not told: TOAST may not have it any more.
  */

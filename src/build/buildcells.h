@@ -10,17 +10,27 @@
 
 #include "build/build.h"
 
+/*
+ * The cells of a subtree: listed, as long as one directory has room for all of
+ * them, which then need not be written; else below a link.
+ */
+typedef struct CellList
+{
+	AnnoyChild	link;			/* without a block: listed */
+	AnnoyCentroid *cells;		/* [count], with provisional links */
+	int			count;			/* 0: no rows, or not listed */
+	int			partition;		/* the first one that they are of */
+	uint64		path;
+} CellList;
+
 /* A node of a subtree in memory: an inner one, or a cell / a partition. */
 typedef struct MemoryNode
 {
 	AnnoyHyperplane plane;		/* normal is NULL: no inner node */
 	int			child[2];
 	int			number;			/* of the partition */
-	int			cells;			/* below */
 	uint64		path;
 	AnnoyCentroid centroid;		/* of a cell */
-	AnnoyChild	link;			/* of a partition, once written */
-	bool		empty;			/* partition without items */
 } MemoryNode;
 
 typedef struct Subtree
@@ -73,15 +83,28 @@ extern void AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
 								const AnnoySketchSet *set, int count,
 								uint64 path);
 
-/* Writes a subtree of cells and lists its directories in builder->cells. */
-extern AnnoyChild AnnoyWriteCells(CellBuilder *builder, Subtree *subtree);
+/* The cells of a subtree in memory. */
+extern void AnnoyListCells(CellBuilder *builder, const Subtree *subtree,
+						   CellList *list);
 
 /*
- * Writes the hyperplanes above partitions, which know their links; returns
- * false if all are empty.
+ * Puts the cells on both sides of a hyperplane together: in one list, or below a
+ * new node.
  */
-extern bool AnnoyWriteTop(CellBuilder *builder, Subtree *top,
-						  AnnoyChild *link);
+extern void AnnoyJoinCells(CellBuilder *builder, const MemoryNode *node,
+						   CellList *left, CellList *right, CellList *list);
+
+/* Copies listed cells into the current memory context. */
+extern void AnnoyCopyCells(CellBuilder *builder, CellList *list);
+
+/* Writes listed cells as a directory, which builder->cells lists. */
+extern void AnnoyWriteCells(CellBuilder *builder, CellList *list);
+
+static inline bool
+AnnoyAreCellsEmpty(const CellList *list)
+{
+	return list->count == 0 && !BlockNumberIsValid(list->link.block);
+}
 
 /* A tree has such a root; side 1: its outsized rows have. */
 extern void AnnoySetRoot(CellBuilder *builder, int side,

@@ -62,6 +62,7 @@ struct AnnoyPartitions
 	AnnoySpool *kept;			/* rows of this process's own partitions */
 	AnnoySpool *sent;			/* and of others'; NULL without workers */
 	AnnoySpoolReader *reader;	/* of the rows of all processes */
+	CellList   *lists;			/* [count]: the cells of the partitions */
 };
 
 /* What has become of a partition; its directories follow. */
@@ -69,7 +70,7 @@ typedef struct PartitionResult
 {
 	int			partition;
 	int			directory_count;
-	AnnoyChild	link;
+	CellList	list;			/* its cells' centroids follow, too */
 } PartitionResult;
 
 /* A row's place in a set, to be ordered by TID. */
@@ -79,9 +80,9 @@ typedef struct TidOrder
 	int32		place;
 } TidOrder;
 
-static AnnoyChild split_partition(CellBuilder *builder,
-								  AnnoySpoolReader *reader, int partition,
-								  uint64 path, int level);
+static void split_partition(CellBuilder *builder, AnnoySpoolReader *reader,
+							int partition, uint64 path, int level,
+							CellList *list);
 
 static int
 compare_tid_order(const void *a, const void *b)
@@ -145,26 +146,6 @@ find_partition(int s, const Subtree *top, const AnnoyItemSketch *item)
 	return node->number;
 }
 
-/* Tells the partitions of a top where they were written. */
-static void
-set_link(Subtree *top, int partition, const AnnoyChild *link)
-{
-	for (int i = 0; i < top->count; i++)
-		if (top->nodes[i].plane.normal == NULL &&
-			top->nodes[i].number == partition)
-		{
-			top->nodes[i].empty = false;
-			top->nodes[i].link = *link;
-		}
-}
-
-static void
-clear_links(Subtree *top)
-{
-	for (int i = 0; i < top->count; i++)
-		top->nodes[i].empty = true;
-}
-
 /* ---------------------------------------------------------------------
  * Partitions
  * ---------------------------------------------------------------------
@@ -181,9 +162,9 @@ put_record(CellBuilder *builder, AnnoySketchSet *set, int place,
 }
 
 /* Splits a partition in memory. */
-static AnnoyChild
+static void
 split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-		  int count, uint64 path)
+		  int count, uint64 path, CellList *list)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy cell set",
@@ -194,7 +175,6 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	int32	   *items = palloc(sizeof(int32) * count);
 	int32	   *by_tid = palloc(sizeof(int32) * count);
 	Subtree		subtree;
-	AnnoyChild	link;
 	AnnoySketchRecord *record;
 	bool		stays;
 	int			n = 0;
@@ -216,10 +196,10 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	pfree(tids);
 	AnnoyGrowSubtree(builder, &subtree, &set, items, count, 0, path);
 	AnnoyRefineCells(builder, &subtree, &set, by_tid, count);
+	AnnoyListCells(builder, &subtree, list);
 	MemoryContextSwitchTo(old);
-	link = AnnoyWriteCells(builder, &subtree);
+	AnnoyCopyCells(builder, list);
 	MemoryContextDelete(context);
-	return link;
 }
 
 /* The sample of a partition, ordered by TID; in the current memory context. */
@@ -268,10 +248,43 @@ sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	return wanted;
 }
 
+/* What joins the cells of the partitions below a top. */
+typedef struct TopJoin
+{
+	CellBuilder *builder;
+	const Subtree *top;
+	CellList   *lists;			/* [partitions]; or NULL: to be made of */
+	AnnoySpoolReader *reader;
+	uint64		path;
+	int			level;
+} TopJoin;
+
+/* Depth first, so that few cells are listed at a time. */
+static void
+join_cells(const TopJoin *join, int node, CellList *list)
+{
+	const MemoryNode *n = &join->top->nodes[node];
+	CellList	sides[2];
+
+	if (n->plane.normal == NULL)
+	{
+		if (join->lists)
+			*list = join->lists[n->number];
+		else
+			split_partition(join->builder, join->reader, n->number,
+							AnnoyPartitionPath(join->path, n->number),
+							join->level, list);
+		return;
+	}
+	for (int side = 0; side < 2; side++)
+		join_cells(join, n->child[side], &sides[side]);
+	AnnoyJoinCells(join->builder, n, &sides[0], &sides[1], list);
+}
+
 /* Divides a partition that is too large by a sample of its own. */
-static AnnoyChild
+static void
 divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				 uint64 path, int level)
+				 uint64 path, int level, CellList *list)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy partition",
@@ -281,10 +294,7 @@ divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	Size		memory = AnnoyShareMemory(build, ANNOY_MOVED_SHARE) >> level;
 	AnnoySketchSet sample;
 	Subtree		top;
-	AnnoySpool *spool;
-	AnnoySpoolReader *parts;
 	AnnoySketchRecord *record;
-	AnnoyChild	link;
 	bool		stays;
 	int			sample_count = sample_partition(builder, reader, partition,
 												&sample);
@@ -295,11 +305,15 @@ divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	{
 		/* the sample cannot be told apart: all items go to one cell */
 		AnnoyGrowSingleCell(builder, &top, &sample, sample_count, path);
-		link = AnnoyWriteCells(builder, &top);
+		AnnoyListCells(builder, &top, list);
 	}
 	else
 	{
-		spool = AnnoyBeginSpool(build->record_size, count, memory, NULL, NULL);
+		AnnoySpool *spool = AnnoyBeginSpool(build->record_size, count, memory,
+											NULL, NULL);
+		TopJoin		join = {builder, &top, NULL, NULL, path, level + 1};
+
+		AnnoyFreeSet(&sample);
 		AnnoySeekPartition(reader, partition);
 		while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
 		{
@@ -311,36 +325,30 @@ divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 				   record, build->record_size);
 		}
 		AnnoyFinishSpool(spool, NULL);
-		parts = AnnoyReadSpool(spool);
-		clear_links(&top);
-		for (int i = 0; i < count; i++)
-			if (AnnoyCountRecords(parts, i) > 0)
-			{
-				link = split_partition(builder, parts, i,
-									   AnnoyPartitionPath(path, i), level + 1);
-				set_link(&top, i, &link);
-			}
-		AnnoyEndSpoolReader(parts);
+		join.reader = AnnoyReadSpool(spool);
+		join_cells(&join, 0, list);
+		AnnoyEndSpoolReader(join.reader);
 		AnnoyEndSpool(spool);
-		if (!AnnoyWriteTop(builder, &top, &link))
-			elog(ERROR, "no items in a partition");
 	}
 	MemoryContextSwitchTo(old);
+	AnnoyCopyCells(builder, list);
 	MemoryContextDelete(context);
-	return link;
 }
 
-/* A partition with items: in memory, or divided again. */
-static AnnoyChild
+/* A partition: in memory, or divided again. */
+static void
 split_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				uint64 path, int level)
+				uint64 path, int level, CellList *list)
 {
 	int64		count = AnnoyCountRecords(reader, partition);
 
 	check_stack_depth();
-	if (count <= builder->set_items)
-		return split_set(builder, reader, partition, (int) count, path);
-	return divide_partition(builder, reader, partition, path, level);
+	memset(list, 0, sizeof(CellList));
+	list->link.block = InvalidBlockNumber;
+	if (count > builder->set_items)
+		divide_partition(builder, reader, partition, path, level, list);
+	else if (count > 0)
+		split_set(builder, reader, partition, (int) count, path, list);
 }
 
 /* ---------------------------------------------------------------------
@@ -368,6 +376,7 @@ AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 									 build->space->rows, partitions->path);
 	partitions->count = partitions->top_count +
 		(build->forest->sketcher.outsized_apart ? 1 : 0);
+	partitions->lists = palloc(sizeof(CellList) * partitions->count);
 	if (build->n_trees > 1)
 		share /= 2;				/* the other half are build->records */
 	partitions->kept = AnnoyBeginSpool(build->record_size, partitions->count,
@@ -507,9 +516,13 @@ split_partitions(AnnoyPartitions *partitions, ResultList *list)
 							 AnnoyIsOutsizedPartition(partitions, partition));
 		memset(result, 0, sizeof(PartitionResult));
 		result->partition = partition;
-		result->link = split_partition(builder, partitions->reader, partition,
-									   AnnoyPartitionPath(partitions->path,
-														  partition), 1);
+		split_partition(builder, partitions->reader, partition,
+						AnnoyPartitionPath(partitions->path, partition), 1,
+						&result->list);
+		result->list.partition = partition;
+		/* only those of a small table do not take much memory */
+		if (!builder->build->sizes.small)
+			AnnoyWriteCells(builder, &result->list);
 		result->directory_count = builder->cells->directory_count - before;
 		list->count++;
 	}
@@ -534,6 +547,13 @@ write_results(CellBuilder *builder, const ResultList *list)
 		BufFileWrite(file, next, sizeof(AnnoyCellDirectory) *
 					 list->results[i].directory_count);
 		next += list->results[i].directory_count;
+		for (int j = 0; j < list->results[i].list.count; j++)
+		{
+			AnnoyCentroid *cell = &list->results[i].list.cells[j];
+
+			BufFileWrite(file, cell, sizeof(AnnoyCentroid));
+			BufFileWrite(file, cell->centroid, builder->s);
+		}
 	}
 	BufFileExportFileSet(file);
 	BufFileClose(file);
@@ -556,10 +576,7 @@ static void
 take_result(AnnoyPartitions *partitions, PartitionCells *cells,
 			const PartitionResult *result, AnnoyCellDirectory *directories)
 {
-	if (AnnoyIsOutsizedPartition(partitions, result->partition))
-		partitions->build->shared->roots[1] = result->link;
-	else
-		set_link(&partitions->top, result->partition, &result->link);
+	partitions->lists[result->partition] = result->list;
 	cells[result->partition].directories = directories;
 	cells[result->partition].count = result->directory_count;
 }
@@ -586,6 +603,16 @@ read_results(AnnoyPartitions *partitions, PartitionCells *cells, int process)
 		size = sizeof(AnnoyCellDirectory) * (Size) result.directory_count;
 		directories = palloc_extended(size, MCXT_ALLOC_HUGE);
 		AnnoyReadFile(file, directories, size);
+		result.list.cells = palloc(sizeof(AnnoyCentroid) *
+								   Max(result.list.count, 1));
+		for (int j = 0; j < result.list.count; j++)
+		{
+			AnnoyCentroid *cell = &result.list.cells[j];
+
+			AnnoyReadFile(file, cell, sizeof(AnnoyCentroid));
+			cell->centroid = palloc(partitions->builder.s);
+			AnnoyReadFile(file, cell->centroid, partitions->builder.s);
+		}
 		take_result(partitions, cells, &result, directories);
 	}
 	BufFileClose(file);
@@ -602,6 +629,7 @@ order_directories(AnnoyCells *cells, const PartitionCells *partitions,
 	memset(&all, 0, sizeof(AnnoyCells));
 	for (int i = 0; i < count; i++)
 		all.directories_allocated += partitions[i].count;
+	all.directories_allocated = Max(all.directories_allocated, 64);
 	all.directories = palloc_extended(sizeof(AnnoyCellDirectory) *
 									  (Size) all.directories_allocated,
 									  MCXT_ALLOC_HUGE);
@@ -662,9 +690,16 @@ join_partitions(AnnoyPartitions *partitions, const ResultList *list)
 	PartitionCells *cells = palloc0(sizeof(PartitionCells) *
 									partitions->count);
 	AnnoyCellDirectory *next = builder->cells->directories;
+	TopJoin		join = {builder, &partitions->top, partitions->lists};
+	CellList	roots[2];
 
-	shared->roots[0].block = shared->roots[1].block = InvalidBlockNumber;
-	clear_links(&partitions->top);
+	for (int i = 0; i < partitions->count; i++)
+	{
+		memset(&partitions->lists[i], 0, sizeof(CellList));
+		partitions->lists[i].link.block = InvalidBlockNumber;
+	}
+	roots[1].count = 0;
+	roots[1].link.block = InvalidBlockNumber;
 	for (int i = 0; i < list->count; i++)
 	{
 		take_result(partitions, cells, &list->results[i], next);
@@ -673,9 +708,15 @@ join_partitions(AnnoyPartitions *partitions, const ResultList *list)
 	for (int i = 1; i < shared->process_count; i++)
 		read_results(partitions, cells, i);
 	order_directories(builder->cells, cells, partitions->count);
-	(void) AnnoyWriteTop(builder, &partitions->top, &shared->roots[0]);
+	AnnoyChooseCellSizes(builder, false);
+	join_cells(&join, 0, &roots[0]);
+	if (partitions->count > partitions->top_count)
+		roots[1] = partitions->lists[partitions->top_count];
 	for (int side = 0; side < 2; side++)
-		AnnoySetRoot(builder, side, &shared->roots[side]);
+	{
+		AnnoyWriteCells(builder, &roots[side]);
+		AnnoySetRoot(builder, side, &roots[side].link);
+	}
 	form_batches(build, builder->cells);
 	pfree(cells);
 }

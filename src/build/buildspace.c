@@ -50,7 +50,7 @@
  * more it is 8 MB.  Sets of half the size cost 3 percent of an index's size, and
  * hardly any recall.
  */
-#define SMALL_TABLE_ROWS 16384
+#define SMALL_TABLE_ROWS 11000
 #define SMALL_SET_BYTES (512 * 1024)
 #define SMALL_SAMPLE_BYTES (160 * 1024)
 #define SMALL_GROUP_LEAVES 3
@@ -82,6 +82,7 @@ AnnoyGetBuildSizes(AnnoyBuildSizes *sizes, int dimensions, double rows)
 	Size		sketch = sizeof(int16) * AnnoySketchDimensions(Max(dimensions, 1));
 	Size		sample_bytes = small ? SMALL_SAMPLE_BYTES : SAMPLE_BYTES;
 
+	sizes->small = small;
 	sizes->set_bytes = small ? SMALL_SET_BYTES : SET_BYTES;
 	sizes->set_items = sizes->set_bytes / (sketch + ITEM_OVERHEAD);
 	sizes->group_leaves = small ? SMALL_GROUP_LEAVES : GROUP_LEAVES;

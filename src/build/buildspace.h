@@ -35,6 +35,7 @@ typedef struct AnnoySpace
  */
 typedef struct AnnoyBuildSizes
 {
+	bool		small;			/* a table of few rows */
 	int			sample_rows;	/* of which sketches are kept */
 	int			set_items;		/* split in memory at once; larger sets are
 								 * divided by a sample first */

@@ -23,6 +23,14 @@ AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions, int count)
 }
 
 void
+AnnoyFreeSet(AnnoySketchSet *set)
+{
+	pfree(set->quantised);
+	pfree(set->scale);
+	pfree(set->extra);
+}
+
+void
 AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions, int count)
 {
 	AnnoyAllocateSet(&items->set, sketch_dimensions, count);

@@ -26,6 +26,7 @@ typedef struct AnnoyItemSet
 
 extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
 							 int count);
+extern void AnnoyFreeSet(AnnoySketchSet *set);
 extern void AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions,
 							   int count);
 

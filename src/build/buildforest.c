@@ -20,6 +20,9 @@
 #include "build/buildsteps.h"
 #include "definition/options.h"
 
+/* Of Lloyd's algorithm over all cells of a small table; see buildmove.c. */
+#define MOVE_STEPS 3
+
 /* Tells steps at annoy.verbosity >= 1. */
 static void
 report_step(AnnoyBuild *build, const char *what, double count)
@@ -85,6 +88,14 @@ build_tree(AnnoyBuild *build, int tree, AnnoyPartitions *partitions)
 	AnnoySplitCells(partitions, &cells);
 	AnnoyNextPhase(build, ANNOY_PHASE_ASSIGN);
 	reader = AnnoyBeginBatches(partitions, tree, &cells);
+	for (int step = 0; build->sizes.small && step < MOVE_STEPS; step++)
+	{
+		AnnoySynchronise(build);
+		AnnoyMoveCentroids(build, tree, &cells, reader);
+		AnnoySynchronise(build);
+		AnnoyEndBatches(reader);
+		reader = AnnoyBeginBatches(partitions, tree, &cells);
+	}
 	AnnoyNextPhase(build, ANNOY_PHASE_WRITE);
 	AnnoyWriteLeaves(build, tree, &cells, reader);
 	AnnoySynchronise(build);

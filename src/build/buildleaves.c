@@ -28,8 +28,15 @@
 /* Entries of a leaf after a build, as a share of what it holds. */
 #define LEAF_FILL 0.94
 
-/* A cell below this share of a leaf is joined with the next one. */
-#define SMALL_CELL 0.20
+/*
+ * Cells that would leave a leaf emptier than that are joined with the next one.
+ * More would cost recall: from 0.5 to 0.7, 3 percent at 300 inspected items of
+ * Fashion-MNIST, for as many bytes less.  Where a leaf has few entries, most
+ * leaves would be half empty, and the size counts more.
+ */
+#define LEAST_FILL 0.45
+#define LEAST_SMALL_FILL 0.62
+#define SMALL_CAPACITY 48
 
 /* Random streams of different purposes begin with different hashes. */
 #define PATH_OF_GROUP 1
@@ -290,11 +297,15 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 	writer->leaves = palloc(sizeof(AnnoyCentroid) * writer->leaves_allocated);
 }
 
-/* The cells of the group's items are complete: are they enough for leaves? */
+/* The cells of the group's items are complete: do they fill leaves? */
 static void
 end_cell(LeafWriter *writer)
 {
-	if (writer->group.count >= (int) (writer->capacity * SMALL_CELL))
+	double		least = writer->capacity < SMALL_CAPACITY ?
+		LEAST_SMALL_FILL : LEAST_FILL;
+	int			leaves = (writer->group.count + writer->fill - 1) / writer->fill;
+
+	if (writer->group.count >= least * leaves * writer->capacity)
 		flush_group(writer);
 }
 

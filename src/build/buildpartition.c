@@ -39,6 +39,12 @@
 #include "build/buildsample.h"
 #include "build/buildsteps.h"
 
+/*
+ * Divisions of divisions of one partition: each takes what it finds apart from
+ * the copies of one row.
+ */
+#define MOST_LEVELS 12
+
 /* Sampled items that a partition needs at least. */
 #define LEAST_PARTITION_SAMPLE 16
 
@@ -202,16 +208,30 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	MemoryContextDelete(context);
 }
 
-/* The sample of a partition, ordered by TID; in the current memory context. */
+/* Whether a row has the same sketch as another one, or "other" is NULL. */
+static bool
+is_other(const AnnoyBuild *build, const AnnoySketchRecord *record,
+		 const AnnoySketchRecord *other)
+{
+	return other == NULL || record->scale != other->scale ||
+		record->extra != other->extra ||
+		memcmp(record->sketch, other->sketch,
+			   AnnoyPackedSize(&build->forest->sketcher)) != 0;
+}
+
+/*
+ * A sample of a partition, ordered by TID, in the current memory context: of all
+ * rows, or of those whose sketch is not that of "except".
+ */
 static int
 sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				 AnnoySketchSet *sample)
+				 const AnnoySketchRecord *except, AnnoySketchSet *sample)
 {
 	AnnoyBuild *build = builder->build;
 	int			wanted = (int) Min(build->sizes.sample_rows,
 								   AnnoyCountRecords(reader, partition));
 	AnnoySampler sampler;
-	TidOrder   *tids = palloc(sizeof(TidOrder) * wanted);
+	TidOrder   *tids;
 	AnnoySketchRecord *record;
 	bool		stays;
 	int			n = 0;
@@ -221,14 +241,17 @@ sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		AnnoySample(&sampler, AnnoyPackTid(&record->tid));
+		if (is_other(build, record, except))
+			AnnoySample(&sampler, AnnoyPackTid(&record->tid));
 	}
+	wanted = sampler.rows.count;
+	tids = palloc(sizeof(TidOrder) * Max(wanted, 1));
 	for (int i = 0; i < wanted; i++)
 		tids[i].tid = sampler.rows.elements[i].tid;
 	qsort(tids, wanted, sizeof(TidOrder), compare_tid_order);
 
 	/* the rows themselves, once it is known which */
-	AnnoyAllocateSet(sample, builder->s, wanted);
+	AnnoyAllocateSet(sample, builder->s, wanted + 1);
 	AnnoySeekPartition(reader, partition);
 	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
 	{
@@ -246,6 +269,51 @@ sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 		elog(ERROR, "expected %d sampled rows in a partition, found %d",
 			 wanted, n);
 	return wanted;
+}
+
+/*
+ * Hyperplanes where a sample has none, since nearly all rows are equal: of that
+ * row and a sample of the others, which would all be hidden among its copies.
+ * Returns the number of partitions, 1 if there are no others.
+ */
+static int
+grow_uneven_top(CellBuilder *builder, Subtree *top, AnnoySpoolReader *reader,
+				int partition, uint64 path)
+{
+	AnnoyBuild *build = builder->build;
+	AnnoySketchRecord *common = palloc(build->record_size);
+	AnnoySketchRecord *record;
+	AnnoySketchSet others;
+	int64		votes = 0;
+	bool		stays;
+	int			count;
+	int32	   *items;
+
+	/* what most rows have, if there is such a thing, wins the vote */
+	AnnoySeekPartition(reader, partition);
+	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (votes == 0)
+			memcpy(common, record, build->record_size);
+		votes += is_other(build, record, common) ? -1 : 1;
+	}
+	count = sample_partition(builder, reader, partition, common, &others);
+	if (count == 0)
+		return 1;
+
+	/* the common row in as many places as there are others */
+	count = Min(count, build->sizes.sample_rows - 1);
+	items = palloc(sizeof(int32) * 2 * count);
+	put_record(builder, &others, count, common);
+	for (int i = 0; i < count; i++)
+	{
+		items[i] = count;
+		items[count + i] = i;
+	}
+	AnnoyGrowSubtree(builder, top, &others, items, 2 * count,
+					 Min(count, LEAST_PARTITION_SAMPLE), path);
+	return number_partitions(top, 0, 0);
 }
 
 /* What joins the cells of the partitions below a top. */
@@ -297,13 +365,15 @@ divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	AnnoySketchRecord *record;
 	bool		stays;
 	int			sample_count = sample_partition(builder, reader, partition,
-												&sample);
+												NULL, &sample);
 	int			count = grow_top(builder, &top, &sample, sample_count,
 								 AnnoyCountRecords(reader, partition), path);
 
+	if (count == 1 && level < MOST_LEVELS)
+		count = grow_uneven_top(builder, &top, reader, partition, path);
 	if (count == 1)
 	{
-		/* the sample cannot be told apart: all items go to one cell */
+		/* they cannot be told apart: all go to one cell */
 		AnnoyGrowSingleCell(builder, &top, &sample, sample_count, path);
 		AnnoyListCells(builder, &top, list);
 	}

@@ -22,7 +22,10 @@ extern void AnnoyLoadRows(AnnoyBuild *build, AnnoyPartitions *partitions,
 /* then what all processes have loaded is known */
 extern void AnnoyFinishLoad(AnnoyBuild *build);
 
-/* buildpartition.h, buildassign.h, buildleaves.c */
+/* buildpartition.h, buildassign.h, buildmove.c, buildleaves.c */
+extern void AnnoyMoveCentroids(AnnoyBuild *build, int tree,
+							   const AnnoyCells *cells,
+							   AnnoyBatchReader *reader);
 extern void AnnoyWriteLeaves(AnnoyBuild *build, int tree,
 							 const AnnoyCells *cells,
 							 AnnoyBatchReader *reader);

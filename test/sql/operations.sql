@@ -35,10 +35,6 @@ REINDEX INDEX documents_embedding_idx;
 SELECT annoy_n_trees('documents_embedding_idx');
 
 -- docs/operations.md: Memory of a build, example 1
-SET maintenance_work_mem = '1MB';
-REINDEX INDEX documents_embedding_idx;
-
--- docs/operations.md: Memory of a build, example 2
 SET maintenance_work_mem = '256MB';
 REINDEX INDEX documents_embedding_idx;
 RESET maintenance_work_mem;

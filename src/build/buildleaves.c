@@ -34,7 +34,7 @@
  * Fashion-MNIST, for as many bytes less.  Where a leaf has few entries, most
  * leaves would be half empty, and the size counts more.
  */
-#define LEAST_FILL 0.45
+#define LEAST_FILL 0.50
 #define LEAST_SMALL_FILL 0.62
 #define SMALL_CAPACITY 48
 

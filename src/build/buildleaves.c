@@ -165,20 +165,19 @@ flush_group(LeafWriter *writer)
 	writer->group.count = 0;
 }
 
-/* Adds the next item of a batch to the group. */
+/* Adds the next row of a batch to the group. */
 static void
-load_item(LeafWriter *writer, const AnnoyBuildItem *item)
+load_item(LeafWriter *writer, const AnnoySketchRecord *record)
 {
 	AnnoyItemSet *group = &writer->group;
-	AnnoyBuild *build = writer->build;
 	int			i = group->count++;
 
-	AnnoySketchValue(build, item->value, &group->set.extra[i],
-					 &group->unbounded[i]);
-	memcpy(group->sketches + (Size) i * writer->s, build->sketch,
-		   sizeof(float) * writer->s);
-	AnnoyPutSketch(&group->set, i, build->sketch);
-	AnnoyUnpackTid(item->tid, &group->tids[i]);
+	AnnoyUnpackSketch(&writer->build->forest->sketcher, record->sketch,
+					  group->set.quantised + (Size) i * writer->s);
+	group->set.scale[i] = record->scale;
+	group->set.extra[i] = record->extra;
+	group->unbounded[i] = record->unbounded;
+	group->tids[i] = record->tid;
 }
 
 /* ---------------------------------------------------------------------
@@ -213,8 +212,9 @@ split_directory(LeafWriter *writer, const AnnoySketchSet *centroids,
 				AnnoyParent parent, uint64 path)
 {
 	const AnnoySketcher *sketcher = &writer->build->forest->sketcher;
+	float		extra = count > 0 ? writer->leaves[leaves[0]].extra : 0.0f;
 	int			capacity =
-		AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, 0.0f),
+		AnnoyDirectoryCapacity(AnnoyChooseDirectoryForm(sketcher, extra),
 							   writer->s);
 	AnnoyHyperplane plane;
 	AnnoyChild	node;
@@ -273,8 +273,6 @@ static void
 init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 			const AnnoyCells *cells)
 {
-	int			n;
-
 	writer->build = build;
 	writer->cells = cells;
 	writer->tree = tree;
@@ -282,8 +280,8 @@ init_writer(LeafWriter *writer, AnnoyBuild *build, int tree,
 	writer->capacity = build->forest->leaf.capacity;
 	writer->fill = Max(1, (int) (writer->capacity * LEAF_FILL));
 	writer->path = AnnoyHash(AnnoyHash(build->seed, tree), 1);
-	n = writer->group_allocated = ANNOY_GROUP_LEAVES * writer->capacity;
-	AnnoyAllocateItems(&writer->group, writer->s, n);
+	writer->group_allocated = build->sizes.group_leaves * writer->capacity;
+	AnnoyAllocateItems(&writer->group, writer->s, writer->group_allocated);
 	writer->leaf_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "annoy finished leaves",
 												 ALLOCSET_DEFAULT_SIZES);
@@ -307,14 +305,14 @@ write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
 {
 	const AnnoyCells *cells = writer->cells;
 	uint32		present = 0;	/* the cell at hand */
-	uint32		cell;
-	AnnoyBuildItem item;
+	const AnnoySketchRecord *record;
 
 	/* batches are taken in ascending order */
 	while (cells->directories[*directory].batch < batch)
 		(*directory)++;
-	while (AnnoyNextBatchItem(reader, &cell, &item))
+	while ((record = AnnoyNextBatchRecord(reader)) != NULL)
 	{
+		uint32		cell = record->cell;
 		const AnnoyCellDirectory *d = &cells->directories[*directory];
 
 		if (writer->group.count > 0 && cell != present)
@@ -325,7 +323,7 @@ write_batch(LeafWriter *writer, AnnoyBatchReader *reader, int *directory,
 			flush_group(writer);
 			finish_directory(writer, d);
 		}
-		load_item(writer, &item);
+		load_item(writer, record);
 		if (writer->group.count == writer->group_allocated)
 			flush_group(writer);
 		AnnoyCountRow(writer->build, rows);

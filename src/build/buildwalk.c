@@ -216,17 +216,17 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 		int			number = descend(copy, item, AnnoyNode_pop(&copy->queue));
 		Page		page = copy->directories[number];
 		int			count = AnnoyPageGetDirectoryHeader(page)->count;
+		int			best = 0;
 
+		/* the first one of equal ones, as on top of a queue */
 		AnnoyRankDirectory(page, sketcher, item, distances);
-		for (int i = 0; i < count; i++)
+		for (int i = 1; i < count; i++)
+			best = distances[i] < distances[best] ? i : best;
+		if (count > 0 && (known == 0 || distances[best] < nearest))
 		{
-			/* the first one of equal ones, as on top of a queue */
-			if ((known == 0 && i == 0) || distances[i] < nearest)
-			{
-				nearest = distances[i];
-				*directory = number;
-				*cell = AnnoyPageGetDirectoryEntry(page, s, i)->leaf.block;
-			}
+			nearest = distances[best];
+			*directory = number;
+			*cell = AnnoyPageGetDirectoryEntry(page, s, best)->leaf.block;
 		}
 		known += count;
 		opened++;

@@ -348,6 +348,7 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 	meta.sketch_dimensions = 0;
 	meta.code_bits = 0;
 	meta.items = 0;
+	meta.built_blocks = 0;
 	meta.search_k = 0;
 	meta.max_norm = 0;
 	meta.centre = InvalidBlockNumber;
@@ -425,11 +426,13 @@ AnnoyGetLeafLayout(const AnnoyMetaPageData *meta, AnnoyLeafLayout *layout)
 double
 AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 {
+	double		blocks = RelationGetNumberOfBlocks(index);
 	AnnoyLeafLayout layout;
 
+	if (meta->built_blocks > 0)
+		return meta->items * blocks / meta->built_blocks;
 	AnnoyGetLeafLayout(meta, &layout);
-	return RelationGetNumberOfBlocks(index) * USUAL_LEAF_FILL *
-		layout.capacity / meta->n_trees;
+	return blocks * USUAL_LEAF_FILL * layout.capacity / meta->n_trees;
 }
 
 int64

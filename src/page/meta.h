@@ -42,9 +42,12 @@ typedef struct AnnoyMetaPageData
 								 * renew.c */
 	uint32		code_bits;		/* of an entry, per dimension; 0 until the
 								 * first row is known */
+	BlockNumber built_blocks;	/* of the index when its build ended; 0: it was
+								 * built without rows */
+	uint32		unused;
 } AnnoyMetaPageData;
 
-StaticAssertDecl(sizeof(AnnoyMetaPageData) == 88,
+StaticAssertDecl(sizeof(AnnoyMetaPageData) == 96,
 				 "metapage has a fixed size");
 
 /* Trees have a subtree for vectors of norms above M (outsized.c). */

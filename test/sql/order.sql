@@ -244,6 +244,8 @@ SELECT fetch_all(format('SELECT e <-> %1$L FROM one WHERE tag < 100 ORDER BY e <
 		(SELECT count(*) || ' sorted' FROM one WHERE tag < 100) AS whole,
 	fetch_all(format('SELECT e <-> %1$L FROM one WHERE tag < 100 ORDER BY e <-> %1$L LIMIT 500', even_vector(16, 5)), 3);
 -- The row at a cursor is the one that was fetched, not one that was looked at.
+-- (Here it matters which rows are found.)
+SET annoy.search_k = 1000000;
 BEGIN;
 DECLARE here CURSOR FOR SELECT id, e <-> even_vector(16, 9) AS d FROM one WHERE tag < 300 ORDER BY e <-> even_vector(16, 9) LIMIT 40;
 MOVE 5 FROM here;
@@ -306,8 +308,7 @@ $$;
 SELECT count(*), count(*) FILTER (WHERE n = -1) AS errors, count(*) FILTER (WHERE n = id) AS itself, array_agg(d) = array_agg(d ORDER BY d) AS sorted FROM
 	(SELECT id, nearest_of(id) AS n, e <-> even_vector(16, 8) AS d FROM one
 	 WHERE nearest_of(id) IS NOT NULL AND id % 20 <> 0 AND tag < 300 ORDER BY e <-> even_vector(16, 8) LIMIT 60) AS s;
--- Which rows there are is not the point from here on.
-SET annoy.search_k = 1000000;
+RESET annoy.search_k;
 
 --
 -- Memory: what a scan remembers beyond work_mem is a constant and a bit for each

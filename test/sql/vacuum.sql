@@ -223,7 +223,8 @@ SELECT * FROM cycles \gexec
 SELECT check_answers('t', '<->', even_vector(16, 7));
 SELECT greatest(growth(), 1.3) AS growth;
 DROP TABLE t, source;
--- Emptied and filled again, ten times, also with vectors from elsewhere.
+-- Emptied and filled again, ten times, also with vectors from elsewhere: leaves
+-- that are empty stay where they are, for rows that come near them.
 CREATE TABLE source AS SELECT i AS id, clustered_vector(48, i) AS e FROM generate_series(1, 6000) AS i;
 CALL start_cycles(1);
 \set ECHO none
@@ -236,7 +237,7 @@ SELECT command
 \set ECHO all
 SELECT check_answers('t', '<->', clustered_vector(48, 7));
 SELECT * FROM check_trees('t_l2', 't');
-SELECT greatest(growth(), 1.3) AS growth;
+SELECT greatest(growth(), 3.0) AS growth;
 DROP TABLE t, source;
 -- Every row updated ten times, with VACUUM between: there is room for two
 -- versions of each.

@@ -103,9 +103,11 @@ copy_subtree(AnnoyTreeCopy *copy, AnnoyChild *link)
 
 		size = (char *) AnnoyPageGetDirectoryEntry(page, s, count) - source;
 	}
-	copy->size += MAXALIGN(size) + sizeof(CopiedNode);
-	if (copy->size <= copy->limit)
+	if (copy->size + size <= copy->limit)
+	{
 		data = memcpy(palloc(size), source, size);
+		copy->size += GetMemoryChunkSpace(data);
+	}
 	UnlockReleaseBuffer(buffer);
 	if (data == NULL)
 		return false;
@@ -152,6 +154,8 @@ AnnoyCopyTree(AnnoyBuild *build, int tree, const AnnoyCells *cells, Size memory)
 	copy->directories = palloc_extended(sizeof(Page) * count, MCXT_ALLOC_HUGE);
 	copy->nodes = palloc_extended(sizeof(CopiedNode) * count, MCXT_ALLOC_HUGE);
 	copy->limit = memory;
+	copy->size = (sizeof(DirectoryPlace) + sizeof(Page) + sizeof(CopiedNode)) *
+		(Size) count;
 	copy->root = build->forest->roots[tree];
 	copy->complete = copy_subtree(copy, &copy->root);
 	AnnoyNode_init(&copy->queue, INITIAL_QUEUE);

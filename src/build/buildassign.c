@@ -157,7 +157,7 @@ assign_rows(AnnoyBatchReader *reader, AnnoyPartitions *partitions, int tree)
 		/* a half of what sets of sketches had; records have the other */
 		if (copies[side] == NULL)
 			copies[side] = AnnoyCopyTree(build, tree, reader->cells,
-										 build->sizes.set_bytes / 2 +
+										 AnnoyBorrowedMemory(build) +
 										 AnnoyShareMemory(build, ANNOY_MOVED_SHARE));
 		AnnoySeekPartition(rows, i);
 		assign_partition(reader, rows, copies[side], &count);
@@ -184,7 +184,7 @@ AnnoyBeginBatches(AnnoyPartitions *partitions, int tree, AnnoyCells *cells)
 									 cells->batch_count, memory, 0, NULL, NULL);
 	AnnoyNameSpool(name, ITEM_FILE, build->process);
 	reader->moved = AnnoyBeginSpool(build->record_size, cells->batch_count,
-									memory, build->sizes.set_bytes / 2,
+									memory, AnnoyBorrowedMemory(build),
 									build->files, name);
 	assign_rows(reader, partitions, tree);
 	AnnoyFinishSpool(reader->listed, NULL);
@@ -241,7 +241,7 @@ batch_memory(const AnnoyBatchReader *reader)
 {
 	const AnnoyBuild *build = reader->build;
 
-	return build->sizes.set_bytes / 2 +
+	return AnnoyBorrowedMemory(build) +
 		AnnoyShareMemory(build, ANNOY_MOVED_SHARE) / 2;
 }
 

@@ -452,7 +452,7 @@ AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 		share /= 2;				/* the other half are build->records */
 	partitions->kept = AnnoyBeginSpool(build->record_size, partitions->count,
 									   AnnoyShareMemory(build, share),
-									   build->sizes.set_bytes / 2, NULL, NULL);
+									   AnnoyBorrowedMemory(build), NULL, NULL);
 	if (build->parallel)
 	{
 		char		name[ANNOY_SPOOL_NAME];
@@ -461,7 +461,7 @@ AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 		partitions->sent = AnnoyBeginSpool(build->record_size,
 										   partitions->count,
 										   AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
-										   build->sizes.set_bytes / 2,
+										   AnnoyBorrowedMemory(build),
 										   build->files, name);
 	}
 	MemoryContextSwitchTo(old);
@@ -730,9 +730,9 @@ form_batches(AnnoyBuild *build, AnnoyCells *cells)
 	double		cell_bytes = (double) build->items / cells->cell_count *
 		build->record_size;
 	double		moved = Max(AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
-							build->sizes.set_bytes / 2);
+							AnnoyBorrowedMemory(build));
 	double		most = Max(1.0, moved / LEAST_EXTENT);
-	double		wanted = Max(build->sizes.set_bytes / 2,
+	double		wanted = Max(AnnoyBorrowedMemory(build),
 							 cell_bytes * cells->cell_count / most);
 	double		bytes = 0;
 

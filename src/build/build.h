@@ -175,6 +175,13 @@ AnnoyShareMemory(const AnnoyBuild *build, double share)
 	return (Size) (build->spare_mem * share) * 1024;
 }
 
+/* What two at a time may have of the room of a set, while there is none. */
+static inline Size
+AnnoyBorrowedMemory(const AnnoyBuild *build)
+{
+	return build->sizes.set_bytes * 3 / 8;
+}
+
 /* The shared state at the beginning; in the current context if memory is NULL. */
 extern AnnoyBuildShared *AnnoyInitShared(void *memory, Relation heap,
 										 Relation index, bool concurrent,

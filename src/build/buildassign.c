@@ -38,6 +38,9 @@
 #define ITEMS_AHEAD 4
 #define BYTES_AHEAD 512
 
+/* What the copy of a tree is allocated in: little is left over at the end. */
+#define COPY_BLOCK_BYTES (64 * 1024)
+
 #define ITEM_FILE "items"
 
 #define INT4_LESS 97			/* operator <(int4,int4) */
@@ -137,7 +140,9 @@ assign_rows(AnnoyBatchReader *reader, AnnoyPartitions *partitions, int tree)
 	AnnoySpoolReader *rows = AnnoyGetPartitionReader(partitions);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy assignment",
-												  ALLOCSET_DEFAULT_SIZES);
+												  ALLOCSET_DEFAULT_MINSIZE,
+												  ALLOCSET_DEFAULT_INITSIZE,
+												  COPY_BLOCK_BYTES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	AnnoyTreeCopy *copies[2] = {NULL, NULL};	/* of items, of outsized ones */
 	int64		count = 0;
@@ -149,10 +154,11 @@ assign_rows(AnnoyBatchReader *reader, AnnoyPartitions *partitions, int tree)
 		if (!AnnoyIsOwnPart(build, i) || AnnoyCountRecords(rows, i) == 0)
 			continue;
 		build->forest->roots[tree] = build->shared->roots[side];
-		/* no set of sketches is in memory now */
+		/* a half of what sets of sketches had; records have the other */
 		if (copies[side] == NULL)
 			copies[side] = AnnoyCopyTree(build, tree, reader->cells,
-										 build->sizes.set_bytes);
+										 AnnoyBorrowedMemory(build) +
+										 AnnoyShareMemory(build, ANNOY_MOVED_SHARE));
 		AnnoySeekPartition(rows, i);
 		assign_partition(reader, rows, copies[side], &count);
 	}
@@ -175,10 +181,11 @@ AnnoyBeginBatches(AnnoyPartitions *partitions, int tree, AnnoyCells *cells)
 											"annoy batch",
 											ALLOCSET_DEFAULT_SIZES);
 	reader->listed = AnnoyBeginSpool(sizeof(AnnoySketchRecord *),
-									 cells->batch_count, memory, NULL, NULL);
+									 cells->batch_count, memory, 0, NULL, NULL);
 	AnnoyNameSpool(name, ITEM_FILE, build->process);
 	reader->moved = AnnoyBeginSpool(build->record_size, cells->batch_count,
-									memory, build->files, name);
+									memory, AnnoyBorrowedMemory(build),
+									build->files, name);
 	assign_rows(reader, partitions, tree);
 	AnnoyFinishSpool(reader->listed, NULL);
 	AnnoyFinishSpool(reader->moved, &build->part->moved);
@@ -234,7 +241,7 @@ batch_memory(const AnnoyBatchReader *reader)
 {
 	const AnnoyBuild *build = reader->build;
 
-	return build->sizes.set_bytes / 2 +
+	return AnnoyBorrowedMemory(build) +
 		AnnoyShareMemory(build, ANNOY_MOVED_SHARE) / 2;
 }
 

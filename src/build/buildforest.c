@@ -195,7 +195,7 @@ AnnoyBuildForest(AnnoyBuild *build, struct IndexInfo *index_info,
 	else
 		build->records = AnnoyBeginSpool(build->record_size, 1,
 										 AnnoyShareMemory(build, ANNOY_RECORDS_SHARE / 2),
-										 NULL, NULL);
+										 0, NULL, NULL);
 	AnnoyLoadRows(build, first, index_info, scan);
 	if (first)
 		AnnoyFinishSending(first);

@@ -380,7 +380,8 @@ divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	else
 	{
 		AnnoySpool *spool = AnnoyBeginSpool(build->record_size, count, memory,
-											NULL, NULL);
+											build->sizes.set_bytes, NULL,
+											NULL);
 		TopJoin		join = {builder, &top, NULL, NULL, path, level + 1};
 
 		AnnoyFreeSet(&sample);
@@ -451,7 +452,7 @@ AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 		share /= 2;				/* the other half are build->records */
 	partitions->kept = AnnoyBeginSpool(build->record_size, partitions->count,
 									   AnnoyShareMemory(build, share),
-									   NULL, NULL);
+									   AnnoyBorrowedMemory(build), NULL, NULL);
 	if (build->parallel)
 	{
 		char		name[ANNOY_SPOOL_NAME];
@@ -460,6 +461,7 @@ AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 		partitions->sent = AnnoyBeginSpool(build->record_size,
 										   partitions->count,
 										   AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
+										   AnnoyBorrowedMemory(build),
 										   build->files, name);
 	}
 	MemoryContextSwitchTo(old);
@@ -727,9 +729,10 @@ form_batches(AnnoyBuild *build, AnnoyCells *cells)
 {
 	double		cell_bytes = (double) build->items / cells->cell_count *
 		build->record_size;
-	double		most = Max(1.0, (double) AnnoyShareMemory(build, ANNOY_MOVED_SHARE) /
-						   LEAST_EXTENT);
-	double		wanted = Max(build->sizes.set_bytes / 2,
+	double		moved = Max(AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
+							AnnoyBorrowedMemory(build));
+	double		most = Max(1.0, moved / LEAST_EXTENT);
+	double		wanted = Max(AnnoyBorrowedMemory(build),
 							 cell_bytes * cells->cell_count / most);
 	double		bytes = 0;
 

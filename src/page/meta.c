@@ -29,6 +29,12 @@
 #define GROWTH_TOLERATED 1.3
 #define GROWTH_EXPONENT 0.75
 
+/*
+ * So many leaves are read at the least: where there are few, many queries lie at
+ * the border of one, and reading these costs less than all the rest of a query.
+ */
+#define LEAST_LEAVES 4
+
 /* For estimating the number of rows from the size of the index. */
 #define USUAL_LEAF_FILL 0.68
 
@@ -435,12 +441,23 @@ AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 	return blocks * USUAL_LEAF_FILL * layout.capacity / meta->n_trees;
 }
 
+/* What was calibrated, in an index that has grown, or a guess. */
+static double
+scale_search_k(const AnnoyMetaPageData *meta, double tuples)
+{
+	if (meta->search_k == 0)
+		return GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0));
+	if (tuples <= meta->items * GROWTH_TOLERATED)
+		return meta->search_k;
+	return meta->search_k * pow(tuples / meta->items, GROWTH_EXPONENT);
+}
+
 int64
 AnnoyEstimateSearchK(const AnnoyMetaPageData *meta, double tuples)
 {
-	if (meta->search_k == 0)
-		return (int64) (GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0)));
-	if (tuples <= meta->items * GROWTH_TOLERATED)
-		return meta->search_k;
-	return (int64) (meta->search_k * pow(tuples / meta->items, GROWTH_EXPONENT));
+	AnnoyLeafLayout layout;
+
+	AnnoyGetLeafLayout(meta, &layout);
+	return (int64) Max(scale_search_k(meta, tuples),
+					   LEAST_LEAVES * layout.capacity);
 }

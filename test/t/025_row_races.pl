@@ -132,6 +132,57 @@ for my $round (1 .. $rounds)
 }
 
 # ---------------------------------------------------------------------------
+# A split onto a page that VACUUM has passed by
+# ---------------------------------------------------------------------------
+
+# The split has read its rows before VACUUM, which prunes them from the table, and
+# moves their entries to the front of the index while VACUUM is on its way there.
+# (That it is there is what the delay is for; VACUUM has to be right anyway.)
+sub start_statements
+{
+	return start_psql($node, [ map { ('-c', $_) } @_ ]);
+}
+
+$node->safe_psql(
+	'postgres', q{
+	CREATE FUNCTION gated(e vector, id int) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$
+	BEGIN
+		IF id = 30 THEN
+			PERFORM pg_catalog.pg_advisory_lock_shared(12), pg_catalog.pg_advisory_unlock_shared(12);
+		END IF;
+		RETURN e;
+	END $$;
+	-- a row a page, or VACUUM would pass over the one that the split has pinned
+	CREATE TABLE few (id int, e vector(1536), pad text DEFAULT repeat('x', 5000));
+	ALTER TABLE few ALTER e SET STORAGE external, ALTER pad SET STORAGE plain;
+	CREATE INDEX few_l2 ON few USING annoy (gated(e, id) vector_l2_ops);
+	INSERT INTO few SELECT i, even_vector(1536, i), NULL FROM generate_series(101, 900) AS i;
+	DELETE FROM few;});
+$node->safe_psql('postgres', $_)
+  foreach 'VACUUM few', 'INSERT INTO few SELECT i, even_vector(1536, i) FROM generate_series(1, 32) AS i', 'DELETE FROM few WHERE id BETWEEN 20 AND 28';
+# the one leaf of the new tree is behind all that
+my $blocks = $node->safe_psql('postgres', q{SELECT pg_relation_size('few_l2') / 8192});
+cmp_ok($blocks, '>', 40, 'there are pages without use');
+my $waiting = q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND };
+my $gate = start_statements('SELECT pg_advisory_lock(12)', 'SELECT pg_sleep(600)');
+$node->poll_query_until('postgres', "$waiting granted") or die 'no lock';
+my $split = start_statements('INSERT INTO few SELECT 33, even_vector(1536, 33)');
+$node->poll_query_until('postgres', "$waiting NOT granted") or die 'no split';
+my $vacuum = start_statements('SET vacuum_cost_delay = 30', 'SET vacuum_cost_limit = 1', 'SET vacuum_cost_page_dirty = 0', 'SET vacuum_cost_page_miss = 1',
+	'VACUUM (INDEX_CLEANUP on, PROCESS_TOAST off) few');
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_progress_vacuum WHERE phase = 'vacuuming indexes'}) or die 'no VACUUM';
+sleep(0.3);
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted});
+$split->finish;
+my $during = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_progress_vacuum WHERE phase = 'vacuuming indexes'});
+$vacuum->finish;
+$gate->finish;
+note("split while $during VACUUM was there");
+is($node->safe_psql('postgres', q{SELECT pg_relation_size('few_l2') / 8192}), $blocks, 'a page without use was taken');
+is($node->safe_psql('postgres', q{SELECT count(*), bool_and(item IN (SELECT ctid FROM few)), count(DISTINCT leaf) FROM annoy_leaf_items('few_l2')}),
+	'24|t|2', 'entries of removed rows are found where a split has put them');
+
+# ---------------------------------------------------------------------------
 # Crashes
 # ---------------------------------------------------------------------------
 

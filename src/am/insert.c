@@ -158,9 +158,10 @@ insert_value(InsertState *state, Relation index, MemoryContext context,
 
 	prepare_geometry(state, index, context, value);
 	if (state->forest->meta.dimensions == 0 ||
-		!AnnoyMakeSketch(&state->forest->sketcher,
-						 element->floats(value, state->floats), state->scratch,
-						 state->sketch, &extra, &unbounded))
+		!AnnoyMakeStoredSketch(&state->forest->sketcher,
+							   element->floats(value, state->floats),
+							   state->scratch, state->sketch, &extra,
+							   &unbounded))
 	{
 		AnnoyInsertTail(index, state->forest->meta.tail, heap_tid, 0);
 		return;

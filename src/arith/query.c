@@ -218,15 +218,17 @@ sum_elements(int s, const int16_t *quantised)
  * true one has to be allowed for.  norm: of the vector that was rotated.
  */
 static void
-quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher, double norm)
+quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher,
+			   int16_t *quantised, double norm)
 {
 	int			s = sketcher->sketch_dimensions;
 	int64_t		squares;
 	double		error;
 	double		rotation = ROTATION_ROUNDING * norm;
 
-	query->scale = AnnoyQuantiseSketchSquares(s, query->sketch,
-											  query->quantised, &squares);
+	query->quantised = quantised;
+	query->scale = AnnoyQuantiseSketchSquares(s, query->sketch, quantised,
+											  &squares);
 	query->norm_squared = quantised_norm(query->scale, squares);
 	query->quantised_sum = sum_elements(s, query->quantised);
 	error = annoy_kernels.requantise(s, query->quantised, query->scale,
@@ -325,7 +327,6 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 
 	memset(query, 0, sizeof(*query));
 	query->sketch = (float *) next;
-	query->quantised = (int16_t *) (next + align_part(s * sizeof(float)));
 	query->epsilon = epsilon;
 	query->walk_factor = 1.0;
 	query->rank.linear = sketcher->metric == ANNOY_METRIC_INNER_PRODUCT;
@@ -345,7 +346,9 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 		norm = 0.0;
 	}
 
-	quantise_query(query, sketcher, norm * factor);
+	quantise_query(query, sketcher,
+				   (int16_t *) (next + align_part(s * sizeof(float))),
+				   norm * factor);
 	if (sketcher->codes_are_bits)
 		make_bit_table(query, table, sketcher, vector, scratch);
 	else
@@ -412,24 +415,6 @@ outsized_distance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 float
-AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
-					   float norm_squared, float extra)
-{
-	double		distance;
-
-	/* an item goes to its own kind, even if the only leaf is far from it */
-	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
-		return FLT_MAX;
-
-	distance = (double) query->norm_squared -
-		2.0 * ((double) scale * (double) query->scale * (double) product) +
-		(double) norm_squared +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
-}
-
-float
 AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 					  const int8_t *centroid, float scale, float norm_squared,
 					  float extra)
@@ -441,26 +426,6 @@ AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	product = annoy_kernels.dot_quantised(sketcher->sketch_dimensions, centroid,
 										  query->quantised);
 	return AnnoyDistanceOfProduct(query, product, scale, norm_squared, extra);
-}
-
-float
-AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
-					float f1, float f2, float extra)
-{
-	double		product;
-	double		distance;
-
-	/* an outsized item goes to its own kind, of which there are no codes */
-	if (query->extra < 0.0f && !query->rank.linear)
-		return FLT_MAX;
-
-	/* <signs, q>: what is selected less what is not */
-	product = (double) query->scale *
-		(2.0 * (double) selected - (double) query->quantised_sum);
-	distance = (double) base + (double) f2 - (double) f1 * product +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
 }
 
 /*
@@ -479,20 +444,33 @@ AnnoyQueryMargin(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 void
+AnnoyInitStoredItemQuery(AnnoyQuery *query, const AnnoySketcher *sketcher,
+						 const AnnoyItemSketch *item)
+{
+	memset(query, 0, sizeof(*query));
+	query->quantised = item->quantised;
+	query->walk_factor = 1.0;
+	query->extra = item->extra;
+	query->scale = item->scale;
+	query->norm_squared = item->norm_squared;
+	query->quantised_sum = sum_elements(sketcher->sketch_dimensions,
+										item->quantised);
+}
+
+void
 AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 				   const AnnoySketcher *sketcher, const float *sketch,
 				   float extra)
 {
+	AnnoyItemSketch item;
 	int64_t		squares;
 
-	memset(query, 0, sizeof(*query));
-	query->quantised = quantised;
-	query->walk_factor = 1.0;
-	query->extra = extra;
-	query->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
-											  sketch, quantised, &squares);
-	query->norm_squared = quantised_norm(query->scale, squares);
-	query->quantised_sum = sum_elements(sketcher->sketch_dimensions, quantised);
+	item.quantised = quantised;
+	item.scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
+											sketch, quantised, &squares);
+	item.norm_squared = quantised_norm(item.scale, squares);
+	item.extra = extra;
+	AnnoyInitStoredItemQuery(query, sketcher, &item);
 }
 
 /*

@@ -507,6 +507,87 @@ AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 }
 
 bool
+AnnoyMakeItemSketch(const AnnoySketcher *sketcher, const float *vector,
+					float *scratch, int16_t *quantised, AnnoyItemSketch *item)
+{
+	float	   *sketch = rotated_half(sketcher, scratch);
+	int64_t		squares;
+
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, &item->extra,
+						 &item->unbounded))
+		return false;
+	item->quantised = quantised;
+	item->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
+											 sketch, quantised, &squares);
+	item->norm_squared = (float) ((double) item->scale * (double) item->scale *
+								  (double) squares);
+	return true;
+}
+
+bool
+AnnoyMakeStoredSketch(const AnnoySketcher *sketcher, const float *vector,
+					  float *scratch, float *sketch, float *extra,
+					  bool *unbounded)
+{
+	int			s = sketcher->sketch_dimensions;
+	int16_t    *quantised = (int16_t *) scratch;
+	float		scale;
+
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, extra, unbounded))
+		return false;
+	scale = AnnoyQuantiseSketch(s, sketch, quantised);
+	annoy_kernels.dequantise(s, quantised, scale, sketch);
+	return true;
+}
+
+size_t
+AnnoyPackedSize(const AnnoySketcher *sketcher)
+{
+	size_t		s = (size_t) sketcher->sketch_dimensions;
+
+	return sketcher->codes_are_bits ? s / 8 : s * sizeof(int16_t);
+}
+
+void
+AnnoyPackSketch(const AnnoySketcher *sketcher, const int16_t *quantised,
+				void *packed)
+{
+	uint8_t    *bits = packed;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(packed, quantised, AnnoyPackedSize(sketcher));
+		return;
+	}
+	memset(bits, 0, AnnoyPackedSize(sketcher));
+	for (i = 0; i < sketcher->dimensions; i++)
+		bits[i / 8] |= (uint8_t) ((quantised[i] > 0) << i % 8);
+}
+
+/* The numbers that sketch_bits leads to. */
+void
+AnnoyUnpackSketch(const AnnoySketcher *sketcher, const void *packed,
+				  int16_t *quantised)
+{
+	const uint8_t *bits = packed;
+	int16_t		clear = sketcher->metric == ANNOY_METRIC_HAMMING ?
+		-ANNOY_QUANTISED_MAX : 0;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(quantised, packed, AnnoyPackedSize(sketcher));
+		return;
+	}
+	for (i = 0; i < sketcher->dimensions; i++)
+		quantised[i] = (bits[i / 8] >> i % 8 & 1) != 0 ?
+			ANNOY_QUANTISED_MAX : clear;
+	for (; i < sketcher->sketch_dimensions; i++)
+		quantised[i] = 0;
+}
+
+bool
 AnnoyMakeQuerySketch(const AnnoySketcher *sketcher, const float *vector,
 					 float *scratch, float *sketch, double *norm,
 					 double *scaled, bool *unbounded)

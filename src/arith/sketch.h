@@ -141,6 +141,31 @@ extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							bool *unbounded);
 
 /*
+ * An item's sketch, as everything in the forest is made of it, is by definition
+ * what its quantised form means: scale * quantised[].  A build keeps nothing
+ * else of a row, and whoever makes the sketch again gets the same codes.
+ */
+typedef struct AnnoyItemSketch
+{
+	const int16_t *quantised;	/* int16[s] */
+	float		scale;
+	float		norm_squared;	/* of scale * quantised[] */
+	float		extra;			/* as above */
+	bool		unbounded;
+} AnnoyItemSketch;
+
+/* quantised: int16[s], the item's afterwards. */
+extern bool AnnoyMakeItemSketch(const AnnoySketcher *sketcher,
+								const float *vector, float *scratch,
+								int16_t *quantised, AnnoyItemSketch *item);
+
+/* The same as floats, float[s]. */
+extern bool AnnoyMakeStoredSketch(const AnnoySketcher *sketcher,
+								  const float *vector, float *scratch,
+								  float *sketch, float *extra,
+								  bool *unbounded);
+
+/*
  * The same for a query, which for inner products is scaled to norm M.  *norm:
  * that of the vector; *factor: what it was scaled by.
  */
@@ -163,6 +188,16 @@ extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
  */
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
+
+/*
+ * Sketches at rest: bytes, and from and to int16[s].  Those of short bit
+ * strings are packed, as bits; else the bytes are the int16[s].
+ */
+extern size_t AnnoyPackedSize(const AnnoySketcher *sketcher);
+extern void AnnoyPackSketch(const AnnoySketcher *sketcher,
+							const int16_t *quantised, void *packed);
+extern void AnnoyUnpackSketch(const AnnoySketcher *sketcher,
+							  const void *packed, int16_t *quantised);
 
 /* Largest power of two, not above n, that is a whole block of a rotation. */
 extern int	AnnoyRotationBlock(int n);
@@ -227,7 +262,7 @@ typedef struct AnnoyQuery
 	bool		undefined;		/* no direction: every distance is NaN */
 	bool		unbounded;		/* bounds mean nothing */
 	float	   *sketch;			/* float[s]: scale * quantised[] */
-	int16_t    *quantised;		/* int16[s] */
+	const int16_t *quantised;	/* int16[s] */
 	float		scale;			/* of quantised */
 	int32_t		quantised_sum;	/* of all its elements */
 	float		norm_squared;	/* of the sketch */
@@ -254,8 +289,10 @@ typedef struct AnnoyQuery
 	int			code_bits;
 	int			planes_size;	/* bytes */
 	int32_t		level_shift;	/* 2 <v - u, q>, q quantised */
-	double		refined_width;
+	double		cut_variance;	/* linear: added by cut dimensions */
+	double		leaf_root;		/* |q - c| */
 	double		centroid_norm;
+	double		root_s;
 	/* L1: quotients of distances and the roots of their lower bounds */
 	bool		learns_ratio;
 	int			ratio_count;
@@ -288,6 +325,11 @@ extern void AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 							   const AnnoySketcher *sketcher,
 							   const float *sketch, float extra);
 
+/* The same from a quantised sketch, which stays where it is. */
+extern void AnnoyInitStoredItemQuery(AnnoyQuery *query,
+									 const AnnoySketcher *sketcher,
+									 const AnnoyItemSketch *item);
+
 /*
  * Squared distance in the walk's space from the query to an int8 centroid
  * (scale, sum of squares of the dequantised centroid, extra coordinate); the
@@ -303,18 +345,47 @@ extern float AnnoyCentroidDistance(const AnnoySketcher *sketcher,
  * who compute many at once; not for outsized leaves (extra < 0) of an inner
  * product's query.
  */
-extern float AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product,
-									float scale, float norm_squared,
-									float extra);
+static inline float
+AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
+					   float norm_squared, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		distance;
+
+	/* an item goes to its own kind, even if the only leaf is far from it */
+	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
+		return FLT_MAX;
+
+	distance = (double) query->norm_squared -
+		2.0 * ((double) scale * (double) query->scale * (double) product) +
+		(double) norm_squared + further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * An estimate of the same from a code of AnnoyEncodeCentroid.  base: the
  * distance to its reference, with extra = query->extra.  selected: the sum of
  * those elements of query->quantised whose bits are set.
  */
-extern float AnnoyDistanceOfCode(const AnnoyQuery *query, float base,
-								 int32_t selected, float f1, float f2,
-								 float extra);
+static inline float
+AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
+					float f1, float f2, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		product;
+	double		distance;
+
+	/* an outsized item goes to its own kind, of which there are no codes */
+	if (query->extra < 0.0f && !query->rank.linear)
+		return FLT_MAX;
+
+	/* <signs, q>: what is selected less what is not */
+	product = (double) query->scale *
+		(2.0 * (double) selected - (double) query->quantised_sum);
+	distance = (double) base + (double) f2 - (double) f1 * product +
+		further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * Margin of the query to a hyperplane: scale * <normal, q> + extra_weight *

@@ -1,23 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * buildpartition.c
- *	  First step of a tree: dividing its items into partitions, and splitting
+ *	  First step of a tree: dividing its rows into partitions, and splitting
  *	  those into cells.
  *
- * A set of at most ANNOY_CELL_SET_BYTES of quantised sketches is split in
- * memory down to cells (buildcells.c).  So the sample is split first, into so
- * many parts that each stands for about half a set, and all items are sent
- * through those hyperplanes into partitions.  A partition that is still too
- * large is divided in the same way, by a sample of its own.
+ * A set of as many sketches as AnnoyBuildSizes says is split in memory down to
+ * cells (buildcells.c).  So the sample is split first, into so many parts that
+ * each stands for about half a set, and all rows are sent through those
+ * hyperplanes into partitions.  A partition that is still too large is divided
+ * in the same way, by a sample of its own.  Rows of larger norms than M have a
+ * partition, and a subtree, of their own (outsized.c).
  *
- * All processes do the same with the sample and send their items.  Then each
- * splits the partitions whose turn it has, with the items of all processes.  The
+ * All processes do the same with the sample and send their rows.  Then each
+ * splits the partitions whose turn it has, with the rows of all processes.  The
  * leader writes the hyperplanes above the partitions, and puts the directories
  * of all into the order of the partitions.
  *
  * Files of a build with workers:
  *
- *	sketches.N		process N's items of others' partitions
+ *	sketches.N		process N's rows of others' partitions
  *	partitions.N	the partitions that process N has split:
  *					| PartitionResult | AnnoyCellDirectory[...] | ...
  *	cells			the directories of all partitions
@@ -32,17 +33,20 @@
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
-#include "build/buildassign.h"
 #include "build/buildcells.h"
 #include "build/buildpages.h"
+#include "build/buildpartition.h"
+#include "build/buildsample.h"
 #include "build/buildsteps.h"
-#include "build/buildstream.h"
+
+/*
+ * Divisions of divisions of one partition: each takes what it finds apart from
+ * the copies of one row.
+ */
+#define MOST_LEVELS 12
 
 /* Sampled items that a partition needs at least. */
 #define LEAST_PARTITION_SAMPLE 16
-
-/* Items that become leaves together take so many bytes, more or less. */
-#define BATCH_BYTES (ANNOY_CELL_SET_BYTES / 2)
 
 /* Bytes that one flush of a spool should write of each batch at least. */
 #define LEAST_EXTENT 8192
@@ -51,21 +55,28 @@
 #define RESULT_FILE "partitions"
 #define CELL_FILE "cells"
 
-/* A sketch on its way to its partition. */
-typedef struct SketchRecord
+struct AnnoyPartitions
 {
-	int64		tid;
-	float		scale;
-	float		extra;
-	int16		quantised[FLEXIBLE_ARRAY_MEMBER];	/* [s] */
-} SketchRecord;
+	AnnoyBuild *build;
+	MemoryContext context;		/* of all of it */
+	CellBuilder builder;
+	Subtree		top;			/* hyperplanes above the partitions */
+	int			top_count;		/* partitions below these */
+	int			count;			/* and that of outsized rows, if there may be
+								 * some */
+	uint64		path;
+	AnnoySpool *kept;			/* rows of this process's own partitions */
+	AnnoySpool *sent;			/* and of others'; NULL without workers */
+	AnnoySpoolReader *reader;	/* of the rows of all processes */
+	CellList   *lists;			/* [count]: the cells of the partitions */
+};
 
 /* What has become of a partition; its directories follow. */
 typedef struct PartitionResult
 {
 	int			partition;
 	int			directory_count;
-	AnnoyChild	link;
+	CellList	list;			/* its cells' centroids follow, too */
 } PartitionResult;
 
 /* A row's place in a set, to be ordered by TID. */
@@ -75,9 +86,9 @@ typedef struct TidOrder
 	int32		place;
 } TidOrder;
 
-static AnnoyChild split_partition(CellBuilder *builder,
-								  AnnoySpoolReader *reader, int partition,
-								  uint64 path, int level);
+static void split_partition(CellBuilder *builder, AnnoySpoolReader *reader,
+							int partition, uint64 path, int level,
+							CellList *list);
 
 static int
 compare_tid_order(const void *a, const void *b)
@@ -111,13 +122,13 @@ number_partitions(Subtree *top, int node, int next)
 /* Splits a sample of "total" items; returns the number of partitions. */
 static int
 grow_top(CellBuilder *builder, Subtree *top, const AnnoySketchSet *sample,
-		 int sample_count, int64 total, uint64 path)
+		 int sample_count, double total, uint64 path)
 {
 	int32	   *items = AnnoyListPositions(sample_count);
 	int			partition_items;
 
 	if (total <= builder->set_items)
-		partition_items = sample_count;
+		partition_items = Max(sample_count, 1);
 	else
 		partition_items = Max(LEAST_PARTITION_SAMPLE, (int)
 							  ((double) builder->set_items / 2 * sample_count / total));
@@ -129,36 +140,16 @@ grow_top(CellBuilder *builder, Subtree *top, const AnnoySketchSet *sample,
 
 /* The partition on whose side of every hyperplane a sketch lies. */
 static int
-find_partition(CellBuilder *builder, const Subtree *top,
-			   SketchRecord *sketch)
+find_partition(int s, const Subtree *top, const AnnoyItemSketch *item)
 {
-	AnnoySketchSet one = {builder->s, sketch->quantised, &sketch->scale,
-	&sketch->extra};
+	float		scale = item->scale;
+	float		extra = item->extra;
+	AnnoySketchSet one = {s, (int16 *) item->quantised, &scale, &extra};
 	const MemoryNode *node = &top->nodes[0];
 
 	while (node->plane.normal != NULL)
 		node = &top->nodes[node->child[AnnoyItemMargin(&one, 0, &node->plane) > 0]];
 	return node->number;
-}
-
-/* Tells the partitions of a top where they were written. */
-static void
-set_link(Subtree *top, int partition, const AnnoyChild *link)
-{
-	for (int i = 0; i < top->count; i++)
-		if (top->nodes[i].plane.normal == NULL &&
-			top->nodes[i].number == partition)
-		{
-			top->nodes[i].empty = false;
-			top->nodes[i].link = *link;
-		}
-}
-
-static void
-clear_links(Subtree *top)
-{
-	for (int i = 0; i < top->count; i++)
-		top->nodes[i].empty = true;
 }
 
 /* ---------------------------------------------------------------------
@@ -167,20 +158,19 @@ clear_links(Subtree *top)
  */
 
 static void
-put_record(AnnoySketchSet *set, int place, const SketchRecord *record)
+put_record(CellBuilder *builder, AnnoySketchSet *set, int place,
+		   const AnnoySketchRecord *record)
 {
-	int			s = set->sketch_dimensions;
-
-	memcpy(set->quantised + (Size) place * s, record->quantised,
-		   sizeof(int16) * s);
+	AnnoyUnpackSketch(&builder->build->forest->sketcher, record->sketch,
+					  set->quantised + (Size) place * set->sketch_dimensions);
 	set->scale[place] = record->scale;
 	set->extra[place] = record->extra;
 }
 
 /* Splits a partition in memory. */
-static AnnoyChild
+static void
 split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-		  int count, uint64 path)
+		  int count, uint64 path, CellList *list)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy cell set",
@@ -191,8 +181,7 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	int32	   *items = palloc(sizeof(int32) * count);
 	int32	   *by_tid = palloc(sizeof(int32) * count);
 	Subtree		subtree;
-	AnnoyChild	link;
-	SketchRecord *record;
+	AnnoySketchRecord *record;
 	bool		stays;
 	int			n = 0;
 
@@ -200,8 +189,8 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	AnnoySeekPartition(reader, partition);
 	while ((record = AnnoyNextRecord(reader, &stays)) != NULL && n < count)
 	{
-		put_record(&set, n, record);
-		tids[n].tid = record->tid;
+		put_record(builder, &set, n, record);
+		tids[n].tid = AnnoyPackTid(&record->tid);
 		tids[n].place = n;
 		n++;
 	}
@@ -213,111 +202,224 @@ split_set(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
 	pfree(tids);
 	AnnoyGrowSubtree(builder, &subtree, &set, items, count, 0, path);
 	AnnoyRefineCells(builder, &subtree, &set, by_tid, count);
+	AnnoyListCells(builder, &subtree, list);
 	MemoryContextSwitchTo(old);
-	link = AnnoyWriteCells(builder, &subtree);
+	AnnoyCopyCells(builder, list);
 	MemoryContextDelete(context);
-	return link;
 }
 
-/* The sample of a partition, ordered by TID. */
+/* Whether a row has the same sketch as another one, or "other" is NULL. */
+static bool
+is_other(const AnnoyBuild *build, const AnnoySketchRecord *record,
+		 const AnnoySketchRecord *other)
+{
+	return other == NULL || record->scale != other->scale ||
+		record->extra != other->extra ||
+		memcmp(record->sketch, other->sketch,
+			   AnnoyPackedSize(&build->forest->sketcher)) != 0;
+}
+
+/*
+ * A sample of a partition, ordered by TID, in the current memory context: of all
+ * rows, or of those whose sketch is not that of "except".
+ */
 static int
 sample_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				 AnnoySketchSet *sample)
+				 const AnnoySketchRecord *except, AnnoySketchSet *sample)
 {
 	AnnoyBuild *build = builder->build;
-	int			wanted = (int) Min(build->sample_count,
+	int			wanted = (int) Min(build->sizes.sample_rows,
 								   AnnoyCountRecords(reader, partition));
 	AnnoySampler sampler;
-	SketchRecord *record;
+	TidOrder   *tids;
+	AnnoySketchRecord *record;
 	bool		stays;
+	int			n = 0;
 
-	AnnoyBeginSampler(&sampler, wanted, builder->record_size);
+	AnnoyBeginSampler(&sampler, wanted, build->seed);
 	AnnoySeekPartition(reader, partition);
 	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		AnnoySample(&sampler, AnnoyHash(build->seed, (uint64) record->tid),
-					record->tid, record);
+		if (is_other(build, record, except))
+			AnnoySample(&sampler, AnnoyPackTid(&record->tid));
 	}
-	qsort(sampler.rows.elements, wanted, sizeof(AnnoySampleRow),
-		  AnnoyCompareSampleTids);
-	AnnoyAllocateSet(sample, builder->s, wanted);
+	wanted = sampler.rows.count;
+	tids = palloc(sizeof(TidOrder) * Max(wanted, 1));
 	for (int i = 0; i < wanted; i++)
-		put_record(sample, i,
-				   (SketchRecord *) sampler.rows.elements[i].value);
+		tids[i].tid = sampler.rows.elements[i].tid;
+	qsort(tids, wanted, sizeof(TidOrder), compare_tid_order);
+
+	/* the rows themselves, once it is known which */
+	AnnoyAllocateSet(sample, builder->s, wanted + 1);
+	AnnoySeekPartition(reader, partition);
+	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
+	{
+		TidOrder	key = {AnnoyPackTid(&record->tid), 0};
+		TidOrder   *found = bsearch(&key, tids, wanted, sizeof(TidOrder),
+									compare_tid_order);
+
+		CHECK_FOR_INTERRUPTS();
+		if (found == NULL)
+			continue;
+		put_record(builder, sample, found - tids, record);
+		n++;
+	}
+	if (n != wanted)
+		elog(ERROR, "expected %d sampled rows in a partition, found %d",
+			 wanted, n);
 	return wanted;
 }
 
+/*
+ * Hyperplanes where a sample has none, since nearly all rows are equal: of that
+ * row and a sample of the others, which would all be hidden among its copies.
+ * Returns the number of partitions, 1 if there are no others.
+ */
+static int
+grow_uneven_top(CellBuilder *builder, Subtree *top, AnnoySpoolReader *reader,
+				int partition, uint64 path)
+{
+	AnnoyBuild *build = builder->build;
+	AnnoySketchRecord *common = palloc(build->record_size);
+	AnnoySketchRecord *record;
+	AnnoySketchSet others;
+	int64		votes = 0;
+	bool		stays;
+	int			count;
+	int32	   *items;
+
+	/* what most rows have, if there is such a thing, wins the vote */
+	AnnoySeekPartition(reader, partition);
+	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (votes == 0)
+			memcpy(common, record, build->record_size);
+		votes += is_other(build, record, common) ? -1 : 1;
+	}
+	count = sample_partition(builder, reader, partition, common, &others);
+	if (count == 0)
+		return 1;
+
+	/* the common row in as many places as there are others */
+	count = Min(count, build->sizes.sample_rows - 1);
+	items = palloc(sizeof(int32) * 2 * count);
+	put_record(builder, &others, count, common);
+	for (int i = 0; i < count; i++)
+	{
+		items[i] = count;
+		items[count + i] = i;
+	}
+	AnnoyGrowSubtree(builder, top, &others, items, 2 * count,
+					 Min(count, LEAST_PARTITION_SAMPLE), path);
+	return number_partitions(top, 0, 0);
+}
+
+/* What joins the cells of the partitions below a top. */
+typedef struct TopJoin
+{
+	CellBuilder *builder;
+	const Subtree *top;
+	CellList   *lists;			/* [partitions]; or NULL: to be made of */
+	AnnoySpoolReader *reader;
+	uint64		path;
+	int			level;
+} TopJoin;
+
+/* Depth first, so that few cells are listed at a time. */
+static void
+join_cells(const TopJoin *join, int node, CellList *list)
+{
+	const MemoryNode *n = &join->top->nodes[node];
+	CellList	sides[2];
+
+	if (n->plane.normal == NULL)
+	{
+		if (join->lists)
+			*list = join->lists[n->number];
+		else
+			split_partition(join->builder, join->reader, n->number,
+							AnnoyPartitionPath(join->path, n->number),
+							join->level, list);
+		return;
+	}
+	for (int side = 0; side < 2; side++)
+		join_cells(join, n->child[side], &sides[side]);
+	AnnoyJoinCells(join->builder, n, &sides[0], &sides[1], list);
+}
+
 /* Divides a partition that is too large by a sample of its own. */
-static AnnoyChild
+static void
 divide_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				 uint64 path, int level)
+				 uint64 path, int level, CellList *list)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy partition",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Size		memory = AnnoyShareMemory(builder->build,
-										  ANNOY_SKETCHES_SHARE) >> level;
+	AnnoyBuild *build = builder->build;
+	Size		memory = AnnoyShareMemory(build, ANNOY_MOVED_SHARE) >> level;
 	AnnoySketchSet sample;
 	Subtree		top;
-	AnnoySpool *spool;
-	AnnoySpoolReader *parts;
-	SketchRecord *record;
-	AnnoyChild	link;
+	AnnoySketchRecord *record;
 	bool		stays;
 	int			sample_count = sample_partition(builder, reader, partition,
-												&sample);
+												NULL, &sample);
 	int			count = grow_top(builder, &top, &sample, sample_count,
 								 AnnoyCountRecords(reader, partition), path);
 
+	if (count == 1 && level < MOST_LEVELS)
+		count = grow_uneven_top(builder, &top, reader, partition, path);
 	if (count == 1)
 	{
-		/* the sample cannot be told apart: all items go to one cell */
+		/* they cannot be told apart: all go to one cell */
 		AnnoyGrowSingleCell(builder, &top, &sample, sample_count, path);
-		link = AnnoyWriteCells(builder, &top);
+		AnnoyListCells(builder, &top, list);
 	}
 	else
 	{
-		spool = AnnoyBeginSpool(builder->record_size, count, memory, NULL, NULL);
+		AnnoySpool *spool = AnnoyBeginSpool(build->record_size, count, memory,
+											build->sizes.set_bytes, NULL,
+											NULL);
+		TopJoin		join = {builder, &top, NULL, NULL, path, level + 1};
+
+		AnnoyFreeSet(&sample);
 		AnnoySeekPartition(reader, partition);
 		while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
 		{
+			AnnoyItemSketch item;
+
 			CHECK_FOR_INTERRUPTS();
-			memcpy(AnnoyPutRecord(spool, find_partition(builder, &top, record)),
-				   record, builder->record_size);
+			AnnoyReadRecord(build, record, &item);
+			memcpy(AnnoyPutRecord(spool, find_partition(builder->s, &top, &item)),
+				   record, build->record_size);
 		}
 		AnnoyFinishSpool(spool, NULL);
-		parts = AnnoyReadSpool(spool);
-		clear_links(&top);
-		for (int i = 0; i < count; i++)
-			if (AnnoyCountRecords(parts, i) > 0)
-			{
-				link = split_partition(builder, parts, i,
-									   AnnoyPartitionPath(path, i), level + 1);
-				set_link(&top, i, &link);
-			}
-		AnnoyEndSpoolReader(parts);
+		join.reader = AnnoyReadSpool(spool);
+		join_cells(&join, 0, list);
+		AnnoyEndSpoolReader(join.reader);
 		AnnoyEndSpool(spool);
-		if (!AnnoyWriteTop(builder, &top, &link))
-			elog(ERROR, "no items in a partition");
 	}
 	MemoryContextSwitchTo(old);
+	AnnoyCopyCells(builder, list);
 	MemoryContextDelete(context);
-	return link;
 }
 
-/* A partition with items: in memory, or divided again. */
-static AnnoyChild
+/* A partition: in memory, or divided again. */
+static void
 split_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
-				uint64 path, int level)
+				uint64 path, int level, CellList *list)
 {
 	int64		count = AnnoyCountRecords(reader, partition);
 
 	check_stack_depth();
-	if (count <= builder->set_items)
-		return split_set(builder, reader, partition, (int) count, path);
-	return divide_partition(builder, reader, partition, path, level);
+	memset(list, 0, sizeof(CellList));
+	list->link.block = InvalidBlockNumber;
+	if (count > builder->set_items)
+		divide_partition(builder, reader, partition, path, level, list);
+	else if (count > 0)
+		split_set(builder, reader, partition, (int) count, path, list);
 }
 
 /* ---------------------------------------------------------------------
@@ -325,57 +427,140 @@ split_partition(CellBuilder *builder, AnnoySpoolReader *reader, int partition,
  * ---------------------------------------------------------------------
  */
 
-/*
- * Sends this process's items to their partitions: those of others through
- * files, its own ones stay in *kept.
- */
-static void
-send_sketches(CellBuilder *builder, const Subtree *top, int partitions,
-			  AnnoySpool **kept)
+AnnoyPartitions *
+AnnoyBeginPartitions(AnnoyBuild *build, int tree)
 {
-	AnnoyBuild *build = builder->build;
-	SketchRecord *sketch = palloc0(builder->record_size);
-	AnnoySpool *sent = NULL;
-	AnnoyItemStream items;
-	AnnoyBuildItem item;
-	int64		rows = 0;
+	MemoryContext context = AllocSetContextCreate(build->context,
+												  "annoy partitions",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	AnnoyPartitions *partitions = palloc0(sizeof(AnnoyPartitions));
+	double		share = ANNOY_RECORDS_SHARE;
 
-	*kept = AnnoyBeginSpool(builder->record_size, partitions,
-							AnnoyShareMemory(build, ANNOY_SKETCHES_SHARE),
-							NULL, NULL);
+	partitions->build = build;
+	partitions->context = context;
+	partitions->path = AnnoyHash(AnnoyHash(build->seed, tree), 0);
+	AnnoyInitCellBuilder(&partitions->builder, build, tree);
+	partitions->top_count = grow_top(&partitions->builder, &partitions->top,
+									 &build->sample_set,
+									 build->space->sample_count,
+									 build->space->rows, partitions->path);
+	partitions->count = partitions->top_count +
+		(build->forest->sketcher.outsized_apart ? 1 : 0);
+	partitions->lists = palloc(sizeof(CellList) * partitions->count);
+	if (build->n_trees > 1)
+		share /= 2;				/* the other half are build->records */
+	partitions->kept = AnnoyBeginSpool(build->record_size, partitions->count,
+									   AnnoyShareMemory(build, share),
+									   AnnoyBorrowedMemory(build), NULL, NULL);
 	if (build->parallel)
 	{
 		char		name[ANNOY_SPOOL_NAME];
 
 		AnnoyNameSpool(name, SKETCH_FILE, build->process);
-		sent = AnnoyBeginSpool(builder->record_size, partitions,
-							   AnnoyShareMemory(build, ANNOY_SENT_SHARE),
-							   build->files, name);
+		partitions->sent = AnnoyBeginSpool(build->record_size,
+										   partitions->count,
+										   AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
+										   AnnoyBorrowedMemory(build),
+										   build->files, name);
 	}
-	AnnoyBeginStream(&items, build);
-	while (AnnoyNextStreamItem(&items, &item))
-	{
-		bool		unbounded;
-		int			partition;
+	MemoryContextSwitchTo(old);
+	return partitions;
+}
 
-		AnnoySketchValue(build, item.value, &sketch->extra, &unbounded);
-		sketch->tid = item.tid;
-		sketch->scale = AnnoyQuantiseSketch(builder->s, build->sketch,
-											sketch->quantised);
-		partition = find_partition(builder, top, sketch);
-		memcpy(AnnoyPutRecord(AnnoyIsOwnPart(build, partition) ? *kept : sent,
-							  partition),
-			   sketch, builder->record_size);
-		AnnoyCountRow(build, &rows);
-	}
-	AnnoyEndStream(&items);
-	AnnoyFinishSpool(*kept, NULL);
-	if (sent)
+void
+AnnoySendRecord(AnnoyPartitions *partitions, const AnnoySketchRecord *record)
+{
+	AnnoyBuild *build = partitions->build;
+	AnnoyItemSketch item;
+	int			partition = partitions->top_count;
+
+	AnnoyReadRecord(build, record, &item);
+	if (item.extra >= 0.0f)
+		partition = find_partition(partitions->builder.s, &partitions->top,
+								   &item);
+	/* who is to come too late is not known yet: it counts as being there */
+	memcpy(AnnoyPutRecord(partition % build->shared->process_count ==
+						  build->process ?
+						  partitions->kept : partitions->sent, partition),
+		   record, build->record_size);
+}
+
+void
+AnnoyFinishSending(AnnoyPartitions *partitions)
+{
+	AnnoyFinishSpool(partitions->kept, NULL);
+	if (partitions->sent)
 	{
-		AnnoyFinishSpool(sent, &build->part->spool);
-		AnnoyEndSpool(sent);
+		AnnoyFinishSpool(partitions->sent, &partitions->build->part->sent);
+		AnnoyEndSpool(partitions->sent);
+		partitions->sent = NULL;
 	}
-	pfree(sketch);
+}
+
+/* All processes have sent their rows. */
+static void
+open_partitions(AnnoyPartitions *partitions)
+{
+	AnnoyBuild *build = partitions->build;
+	AnnoySpoolSummary *summaries;
+
+	if (!build->parallel)
+	{
+		partitions->reader = AnnoyReadSpool(partitions->kept);
+		return;
+	}
+	summaries = palloc(sizeof(AnnoySpoolSummary) *
+					   build->shared->process_count);
+	for (int i = 0; i < build->shared->process_count; i++)
+		summaries[i] = build->shared->parts[i].sent;
+	partitions->reader = AnnoyReadSharedSpools(build->record_size,
+											   partitions->count, build->files,
+											   SKETCH_FILE, summaries,
+											   build->shared->process_count,
+											   partitions->kept);
+}
+
+AnnoyBuild *
+AnnoyGetPartitionBuild(const AnnoyPartitions *partitions)
+{
+	return partitions->build;
+}
+
+int
+AnnoyCountPartitions(const AnnoyPartitions *partitions)
+{
+	return partitions->count;
+}
+
+AnnoySpoolReader *
+AnnoyGetPartitionReader(AnnoyPartitions *partitions)
+{
+	return partitions->reader;
+}
+
+bool
+AnnoyIsOutsizedPartition(const AnnoyPartitions *partitions, int partition)
+{
+	return partition == partitions->top_count;
+}
+
+void
+AnnoyEndPartitions(AnnoyPartitions *partitions)
+{
+	AnnoyBuild *build = partitions->build;
+
+	if (partitions->reader)
+		AnnoyEndSpoolReader(partitions->reader);
+	AnnoyEndSpool(partitions->kept);
+	if (build->parallel)
+	{
+		char		name[ANNOY_SPOOL_NAME];
+
+		AnnoyNameSpool(name, SKETCH_FILE, build->process);
+		BufFileDeleteFileSet(build->files, name, true);
+	}
+	MemoryContextDelete(partitions->context);
 }
 
 /* The results of one process, in a file or in the leader's memory. */
@@ -387,21 +572,29 @@ typedef struct ResultList
 
 /* Splits this process's partitions. */
 static void
-split_partitions(CellBuilder *builder, AnnoySpoolReader *reader,
-				 int partitions, uint64 path, ResultList *list)
+split_partitions(AnnoyPartitions *partitions, ResultList *list)
 {
-	for (int partition = 0; partition < partitions; partition++)
+	CellBuilder *builder = &partitions->builder;
+
+	for (int partition = 0; partition < partitions->count; partition++)
 	{
 		int			before = builder->cells->directory_count;
 		PartitionResult *result = &list->results[list->count];
 
 		if (!AnnoyIsOwnPart(builder->build, partition) ||
-			AnnoyCountRecords(reader, partition) == 0)
+			AnnoyCountRecords(partitions->reader, partition) == 0)
 			continue;
+		AnnoyChooseCellSizes(builder,
+							 AnnoyIsOutsizedPartition(partitions, partition));
 		memset(result, 0, sizeof(PartitionResult));
 		result->partition = partition;
-		result->link = split_partition(builder, reader, partition,
-									   AnnoyPartitionPath(path, partition), 1);
+		split_partition(builder, partitions->reader, partition,
+						AnnoyPartitionPath(partitions->path, partition), 1,
+						&result->list);
+		result->list.partition = partition;
+		/* only those of a small table do not take much memory */
+		if (!builder->build->sizes.small)
+			AnnoyWriteCells(builder, &result->list);
 		result->directory_count = builder->cells->directory_count - before;
 		list->count++;
 	}
@@ -426,6 +619,13 @@ write_results(CellBuilder *builder, const ResultList *list)
 		BufFileWrite(file, next, sizeof(AnnoyCellDirectory) *
 					 list->results[i].directory_count);
 		next += list->results[i].directory_count;
+		for (int j = 0; j < list->results[i].list.count; j++)
+		{
+			AnnoyCentroid *cell = &list->results[i].list.cells[j];
+
+			BufFileWrite(file, cell, sizeof(AnnoyCentroid));
+			BufFileWrite(file, cell->centroid, builder->s);
+		}
 	}
 	BufFileExportFileSet(file);
 	BufFileClose(file);
@@ -443,12 +643,21 @@ typedef struct PartitionCells
 	int			count;
 } PartitionCells;
 
+/* A partition has been split: the links to it, and its directories. */
+static void
+take_result(AnnoyPartitions *partitions, PartitionCells *cells,
+			const PartitionResult *result, AnnoyCellDirectory *directories)
+{
+	partitions->lists[result->partition] = result->list;
+	cells[result->partition].directories = directories;
+	cells[result->partition].count = result->directory_count;
+}
+
 /* Takes over the results of a worker. */
 static void
-read_results(CellBuilder *builder, Subtree *top, PartitionCells *partitions,
-			 int process)
+read_results(AnnoyPartitions *partitions, PartitionCells *cells, int process)
 {
-	AnnoyBuild *build = builder->build;
+	AnnoyBuild *build = partitions->build;
 	char		name[ANNOY_SPOOL_NAME];
 	BufFile    *file;
 
@@ -459,16 +668,24 @@ read_results(CellBuilder *builder, Subtree *top, PartitionCells *partitions,
 	for (int i = 0; i < build->shared->parts[process].results; i++)
 	{
 		PartitionResult result;
-		PartitionCells *p;
+		AnnoyCellDirectory *directories;
+		Size		size;
 
 		AnnoyReadFile(file, &result, sizeof(PartitionResult));
-		set_link(top, result.partition, &result.link);
-		p = &partitions[result.partition];
-		p->count = result.directory_count;
-		p->directories = palloc_extended(sizeof(AnnoyCellDirectory) *
-										 (Size) p->count, MCXT_ALLOC_HUGE);
-		AnnoyReadFile(file, p->directories,
-					  sizeof(AnnoyCellDirectory) * p->count);
+		size = sizeof(AnnoyCellDirectory) * (Size) result.directory_count;
+		directories = palloc_extended(size, MCXT_ALLOC_HUGE);
+		AnnoyReadFile(file, directories, size);
+		result.list.cells = palloc(sizeof(AnnoyCentroid) *
+								   Max(result.list.count, 1));
+		for (int j = 0; j < result.list.count; j++)
+		{
+			AnnoyCentroid *cell = &result.list.cells[j];
+
+			AnnoyReadFile(file, cell, sizeof(AnnoyCentroid));
+			cell->centroid = palloc(partitions->builder.s);
+			AnnoyReadFile(file, cell->centroid, partitions->builder.s);
+		}
+		take_result(partitions, cells, &result, directories);
 	}
 	BufFileClose(file);
 	BufFileDeleteFileSet(build->files, name, true);
@@ -483,12 +700,11 @@ order_directories(AnnoyCells *cells, const PartitionCells *partitions,
 
 	memset(&all, 0, sizeof(AnnoyCells));
 	for (int i = 0; i < count; i++)
-		all.directory_count += partitions[i].count;
-	all.directories_allocated = Max(all.directory_count, 1);
+		all.directories_allocated += partitions[i].count;
+	all.directories_allocated = Max(all.directories_allocated, 64);
 	all.directories = palloc_extended(sizeof(AnnoyCellDirectory) *
 									  (Size) all.directories_allocated,
 									  MCXT_ALLOC_HUGE);
-	all.directory_count = 0;
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < partitions[i].count; j++)
 		{
@@ -496,6 +712,7 @@ order_directories(AnnoyCells *cells, const PartitionCells *partitions,
 				&all.directories[all.directory_count++];
 
 			*directory = partitions[i].directories[j];
+			directory->partition = i;
 			directory->first_cell = all.cell_count;
 			all.cell_count += directory->cell_count;
 		}
@@ -504,29 +721,33 @@ order_directories(AnnoyCells *cells, const PartitionCells *partitions,
 }
 
 /*
- * Divides the directories into batches, whose items become leaves together.
- * The forest does not depend on it.
+ * Divides the directories of each partition into batches, whose rows become
+ * leaves together.  The forest does not depend on it.
  */
 static void
 form_batches(AnnoyBuild *build, AnnoyCells *cells)
 {
 	double		cell_bytes = (double) build->items / cells->cell_count *
-		(offsetof(AnnoyItemRecord, value) + build->value_size);
-	double		most = Max(1.0, (double) AnnoyShareMemory(build, ANNOY_SENT_SHARE) /
-						   LEAST_EXTENT);
-	double		wanted = Max(BATCH_BYTES, cell_bytes * cells->cell_count / most);
+		build->record_size;
+	double		moved = Max(AnnoyShareMemory(build, ANNOY_MOVED_SHARE),
+							AnnoyBorrowedMemory(build));
+	double		most = Max(1.0, moved / LEAST_EXTENT);
+	double		wanted = Max(AnnoyBorrowedMemory(build),
+							 cell_bytes * cells->cell_count / most);
 	double		bytes = 0;
 
 	for (int i = 0; i < cells->directory_count; i++)
 	{
-		double		more = cell_bytes * cells->directories[i].cell_count;
+		AnnoyCellDirectory *directory = &cells->directories[i];
+		double		more = cell_bytes * directory->cell_count;
 
-		if (bytes > 0 && bytes + more > wanted)
+		if (i > 0 && (bytes + more > wanted ||
+					  directory->partition != directory[-1].partition))
 		{
 			cells->batch_count++;
 			bytes = 0;
 		}
-		cells->directories[i].batch = cells->batch_count;
+		directory->batch = cells->batch_count;
 		bytes += more;
 	}
 	cells->batch_count++;
@@ -534,35 +755,43 @@ form_batches(AnnoyBuild *build, AnnoyCells *cells)
 
 /* The leader's part: the tree above the partitions, and a list of all cells. */
 static void
-join_partitions(CellBuilder *builder, Subtree *top, int partition_count,
-				const ResultList *list)
+join_partitions(AnnoyPartitions *partitions, const ResultList *list)
 {
-	AnnoyBuild *build = builder->build;
-	AnnoyCells *cells = builder->cells;
-	AnnoyParent slot = {InvalidBlockNumber, 0, 0};
-	PartitionCells *partitions = palloc0(sizeof(PartitionCells) *
-										 partition_count);
-	AnnoyCellDirectory *next = cells->directories;
-	AnnoyChild	root;
+	CellBuilder *builder = &partitions->builder;
+	AnnoyBuild *build = partitions->build;
+	AnnoyBuildShared *shared = build->shared;
+	PartitionCells *cells = palloc0(sizeof(PartitionCells) *
+									partitions->count);
+	AnnoyCellDirectory *next = builder->cells->directories;
+	TopJoin		join = {builder, &partitions->top, partitions->lists};
+	CellList	roots[2];
 
-	clear_links(top);
+	for (int i = 0; i < partitions->count; i++)
+	{
+		memset(&partitions->lists[i], 0, sizeof(CellList));
+		partitions->lists[i].link.block = InvalidBlockNumber;
+	}
+	roots[1].count = 0;
+	roots[1].link.block = InvalidBlockNumber;
 	for (int i = 0; i < list->count; i++)
 	{
-		PartitionCells *p = &partitions[list->results[i].partition];
-
-		set_link(top, list->results[i].partition, &list->results[i].link);
-		p->directories = next;
-		p->count = list->results[i].directory_count;
-		next += p->count;
+		take_result(partitions, cells, &list->results[i], next);
+		next += list->results[i].directory_count;
 	}
-	for (int i = 1; i < build->shared->process_count; i++)
-		read_results(builder, top, partitions, i);
-	order_directories(cells, partitions, partition_count);
-	if (!AnnoyWriteTop(builder, top, &root))
-		elog(ERROR, "no items in a tree");
-	AnnoySetChild(build, slot, &root);
-	form_batches(build, cells);
-	pfree(partitions);
+	for (int i = 1; i < shared->process_count; i++)
+		read_results(partitions, cells, i);
+	order_directories(builder->cells, cells, partitions->count);
+	AnnoyChooseCellSizes(builder, false);
+	join_cells(&join, 0, &roots[0]);
+	if (partitions->count > partitions->top_count)
+		roots[1] = partitions->lists[partitions->top_count];
+	for (int side = 0; side < 2; side++)
+	{
+		AnnoyWriteCells(builder, &roots[side]);
+		AnnoySetRoot(builder, side, &roots[side].link);
+	}
+	form_batches(build, builder->cells);
+	pfree(cells);
 }
 
 /* The list of cells, from the leader to the workers. */
@@ -601,65 +830,31 @@ read_cell_list(AnnoyBuild *build, AnnoyCells *cells)
 	BufFileClose(file);
 }
 
-/*
- * Splits all items of a tree into cells; fills "cells" and sets the tree's
- * root.  All processes return with the same.
- */
 void
-AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells)
+AnnoySplitCells(AnnoyPartitions *partitions, AnnoyCells *cells)
 {
-	uint64		path = AnnoyHash(AnnoyHash(build->seed, tree), 0);
-	CellBuilder builder;
-	Subtree		top;
-	AnnoySpool *kept;
-	AnnoySpoolReader *reader;
-	ResultList	list;
-	char		name[ANNOY_SPOOL_NAME];
-	int			partitions;
+	AnnoyBuild *build = partitions->build;
+	ResultList	list = {NULL, 0};
 
-	AnnoyInitCellBuilder(&builder, build, tree, cells);
-	builder.record_size = MAXALIGN(offsetof(SketchRecord, quantised) +
-								   sizeof(int16) * builder.s);
-	partitions = grow_top(&builder, &top, &build->sample_set,
-						  build->sample_count, build->items, path);
-	send_sketches(&builder, &top, partitions, &kept);
+	partitions->builder.cells = cells;
+	AnnoyInitCells(cells);
+	open_partitions(partitions);
+	list.results = palloc(sizeof(PartitionResult) * (partitions->count + 1));
+	split_partitions(partitions, &list);
+	if (build->parallel)
+		write_results(&partitions->builder, &list);
 	AnnoySynchronise(build);
-
-	list.count = 0;
-	list.results = palloc(sizeof(PartitionResult) * (partitions + 1));
-	if (build->parallel)
-	{
-		AnnoySpoolSummary *summaries =
-			palloc(sizeof(AnnoySpoolSummary) * build->shared->process_count);
-
-		for (int i = 0; i < build->shared->process_count; i++)
-			summaries[i] = build->shared->parts[i].spool;
-		reader = AnnoyReadSharedSpools(builder.record_size, partitions,
-									   build->files, SKETCH_FILE, summaries,
-									   build->shared->process_count, kept);
-	}
-	else
-		reader = AnnoyReadSpool(kept);
-	split_partitions(&builder, reader, partitions, path, &list);
-	AnnoyEndSpoolReader(reader);
-	AnnoyEndSpool(kept);
-	if (build->parallel)
-		write_results(&builder, &list);
-
-	AnnoySynchronise(build);
-	if (build->parallel)
-	{
-		AnnoyNameSpool(name, SKETCH_FILE, build->process);
-		BufFileDeleteFileSet(build->files, name, true);
-	}
 	if (build->process == 0)
 	{
-		join_partitions(&builder, &top, partitions, &list);
+		join_partitions(partitions, &list);
 		if (build->parallel)
 			write_cell_list(build, cells);
 	}
 	AnnoySynchronise(build);
 	if (build->process > 0)
 		read_cell_list(build, cells);
-	build->forest->roots[tree] = build->shared->root;
+	cells->batch_partitions = palloc(sizeof(int32) * cells->batch_count);
+	for (int i = 0; i < cells->directory_count; i++)
+		cells->batch_partitions[cells->directories[i].batch] =
+			cells->directories[i].partition;
 }

@@ -22,6 +22,7 @@
 
 #include "build/buildsteps.h"
 #include "forest/search.h"
+#include "table/rowvalue.h"
 
 /*
  * The aim is a recall of 0.95.  A hundred members tell it with a standard
@@ -50,13 +51,12 @@ compare_positions(const void *a, const void *b)
 
 /* Positions of one member's neighbours; returns how many there are. */
 static int
-locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
+locate_neighbors(AnnoySearch *search, struct varlena *value, ItemPointer self,
 				 int64 *positions)
 {
 	AnnoySearchLimits limits;
 	AnnoySearchResult neighbors[ANNOY_CALIBRATION_NEIGHBORS + 1];
 	AnnoySearchResult *next = neighbors;
-	ItemPointerData self;
 	int			count = 0;
 
 	limits.search_k = CALIBRATION_ITEMS;
@@ -66,14 +66,13 @@ locate_neighbors(AnnoySearch *search, const AnnoySampleRow *member,
 	limits.epsilon = CALIBRATION_EPSILON;
 	limits.rows = ANNOY_CALIBRATION_NEIGHBORS + 1;
 	limits.snapshot = GetActiveSnapshot();
-	AnnoyStartSearch(search, (struct varlena *) member->value, &limits);
-	AnnoyUnpackTid(member->tid, &self);
+	AnnoyStartSearch(search, value, &limits);
 	while (count < ANNOY_CALIBRATION_NEIGHBORS &&
 		   AnnoyNextResult(search, INFINITY, next) &&
 		   next->kind == ANNOY_DISTANCE_NUMBER)
-		if (!ItemPointerEquals(&next->heap_tid, &self))
+		if (!ItemPointerEquals(&next->heap_tid, self))
 			next = &neighbors[++count];
-	AnnoyLocateNeighbors(search, &self, neighbors, count, positions,
+	AnnoyLocateNeighbors(search, self, neighbors, count, positions,
 						 CALIBRATION_ITEMS);
 	return count;
 }
@@ -84,15 +83,24 @@ AnnoyLocateMembers(AnnoyBuild *build)
 {
 	AnnoyBuildShared *shared = build->shared;
 	AnnoySearch *search = AnnoyBeginSearch(build->heap, build->index);
+	AnnoyRowReader reader;
 	uint64		member;
 
-	while ((member = AnnoyTakeWork(build)) < shared->member_count)
+	AnnoyBeginRowReader(&reader, build->heap, build->index);
+	while ((member = AnnoyTakeWork(build)) < build->space->member_count)
 	{
+		struct varlena *value;
+		ItemPointerData tid;
+
 		CHECK_FOR_INTERRUPTS();
-		shared->neighbors[member] =
-			locate_neighbors(search, &build->members[member],
-							 shared->positions[member]);
+		AnnoyUnpackTid(build->space->members[member], &tid);
+		/* it may have been deleted meanwhile */
+		if (AnnoyReadLiveRow(&reader, &tid, &value) == ANNOY_ROW_LIVE)
+			shared->neighbors[member] =
+				locate_neighbors(search, value, &tid,
+								 shared->positions[member]);
 	}
+	AnnoyEndRowReader(&reader);
 	AnnoyEndSearch(search);
 }
 
@@ -105,7 +113,7 @@ AnnoyCalibrate(AnnoyBuild *build)
 	int			count = 0;
 	int64		budget = 1;
 
-	for (int i = 0; i < shared->member_count; i++)
+	for (int i = 0; i < build->space->member_count; i++)
 		for (int j = 0; j < shared->neighbors[i]; j++)
 			positions[count++] = shared->positions[i][j];
 	if (count > 0)

@@ -32,9 +32,10 @@ sketch_value(AnnoyCheck *check, const ItemPointerData *tid,
 
 	if (check->element->dimensions(value) != check->forest->meta.dimensions)
 		AnnoyReportRow(check->index, tid, "another number of dimensions");
-	return AnnoyMakeSketch(&check->forest->sketcher,
-						   check->element->floats(value, check->floats),
-						   check->scratch, check->sketch, &extra, unbounded);
+	return AnnoyMakeStoredSketch(&check->forest->sketcher,
+								 check->element->floats(value, check->floats),
+								 check->scratch, check->sketch, &extra,
+								 unbounded);
 }
 
 /*

@@ -123,9 +123,9 @@ sketch_row(LeafRows *rows, struct varlena *value, float *sketch, float *extra,
 		return "its value is NULL";
 	if (inserter->element->dimensions(value) != forest->meta.dimensions)
 		return "another number of dimensions";
-	if (!AnnoyMakeSketch(&forest->sketcher,
-						 inserter->element->floats(value, rows->floats),
-						 rows->scratch, sketch, extra, unbounded))
+	if (!AnnoyMakeStoredSketch(&forest->sketcher,
+							   inserter->element->floats(value, rows->floats),
+							   rows->scratch, sketch, extra, unbounded))
 		return "its value has no direction";
 	return NULL;
 }
@@ -488,6 +488,7 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 		return;
 	/* one more place for find_chain_side */
 	AnnoyAllocateItems(&split->rows, inserter->s, before + 1);
+	split->rows.sketches = palloc(sizeof(float) * inserter->s * (before + 1));
 	drop = load_leaf(inserter, &split->rows, &split->before, before, &fault);
 	if (fault.what != NULL)
 	{

@@ -23,10 +23,18 @@ AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions, int count)
 }
 
 void
+AnnoyFreeSet(AnnoySketchSet *set)
+{
+	pfree(set->quantised);
+	pfree(set->scale);
+	pfree(set->extra);
+}
+
+void
 AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions, int count)
 {
 	AnnoyAllocateSet(&items->set, sketch_dimensions, count);
-	items->sketches = palloc(sizeof(float) * sketch_dimensions * (Size) count);
+	items->sketches = NULL;
 	items->unbounded = palloc(sizeof(bool) * count);
 	items->tids = palloc(sizeof(ItemPointerData) * count);
 	items->count = 0;
@@ -127,7 +135,16 @@ void
 AnnoyAddItemEntry(Page page, const AnnoyForest *forest,
 				  const AnnoyItemSet *items, int item)
 {
-	AnnoyAddLeafEntry(page, forest, items->sketches +
-					  (Size) item * items->set.sketch_dimensions,
-					  items->unbounded[item], &items->tids[item]);
+	Size		place = (Size) item * items->set.sketch_dimensions;
+	float		buffer[ANNOY_MAX_SKETCH_DIMENSIONS];
+	const float *sketch = buffer;
+
+	if (items->sketches)
+		sketch = items->sketches + place;
+	else
+		annoy_kernels.dequantise(items->set.sketch_dimensions,
+								 items->set.quantised + place,
+								 items->set.scale[item], buffer);
+	AnnoyAddLeafEntry(page, forest, sketch, items->unbounded[item],
+					  &items->tids[item]);
 }

@@ -18,7 +18,7 @@
 typedef struct AnnoyItemSet
 {
 	AnnoySketchSet set;
-	float	   *sketches;		/* [allocated][s] */
+	float	   *sketches;		/* [allocated][s], or NULL: those of the set */
 	bool	   *unbounded;
 	ItemPointerData *tids;
 	int			count;
@@ -26,6 +26,7 @@ typedef struct AnnoyItemSet
 
 extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
 							 int count);
+extern void AnnoyFreeSet(AnnoySketchSet *set);
 extern void AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions,
 							   int count);
 

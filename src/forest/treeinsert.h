@@ -19,7 +19,7 @@ extern AnnoyTreeInserter *AnnoyBeginTreeInsert(Relation heap, Relation index,
 											   const AnnoyElementType *element);
 
 /*
- * Adds a row (its heap TID, and its sketch as AnnoyMakeSketch gives it) to a leaf
+ * Adds a row (its heap TID, and its sketch as AnnoyMakeStoredSketch gives it) to a leaf
  * of the tree, splitting what is full.  WAL-logged.
  */
 extern void AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,

@@ -147,7 +147,6 @@ get_value(AnnoyRowReader *reader)
 			(reader->detoasted = pg_detoast_datum(value));
 		MemoryContextSwitchTo(old);
 	}
-	reader->rows_read++;
 	return value;
 }
 

@@ -35,7 +35,6 @@ typedef struct AnnoyRowReader
 	struct varlena *detoasted;	/* the value returned last, if it is ours */
 	MemoryContext context;		/* of that */
 	uint32		asked_for;		/* rows, since one was not in shared buffers */
-	int64		rows_read;		/* statistics */
 } AnnoyRowReader;
 
 /* What the table has of a row. */

@@ -264,7 +264,6 @@ AnnoyMakeRelids(const List *relations)
 #define MakeTupleTableSlot(desc, callbacks, flags) \
 	MakeTupleTableSlot(desc, callbacks)
 #define TupleDescFinalize(desc) ((void) 0)
-#define pg_fallthrough __attribute__((fallthrough))
 #endif
 
 /* ---------------------------------------------------------------------

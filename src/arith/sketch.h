@@ -289,8 +289,10 @@ typedef struct AnnoyQuery
 	int			code_bits;
 	int			planes_size;	/* bytes */
 	int32_t		level_shift;	/* 2 <v - u, q>, q quantised */
-	double		refined_width;
+	double		cut_variance;	/* linear: added by cut dimensions */
+	double		leaf_root;		/* |q - c| */
 	double		centroid_norm;
+	double		root_s;
 	/* L1: quotients of distances and the roots of their lower bounds */
 	bool		learns_ratio;
 	int			ratio_count;

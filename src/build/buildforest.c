@@ -174,6 +174,8 @@ finish_index(AnnoyBuild *build)
 	if (build->items > 0)
 	{
 		build->forest->meta.search_k = AnnoyCalibrate(build);
+		build->forest->meta.built_blocks =
+			RelationGetNumberOfBlocks(build->index);
 		write_meta(build->index, &build->forest->meta);
 		report_step(build, "search_k for a recall@10 of 0.95:",
 					build->forest->meta.search_k);

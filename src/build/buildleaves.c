@@ -34,7 +34,7 @@
  * Fashion-MNIST, for as many bytes less.  Where a leaf has few entries, most
  * leaves would be half empty, and the size counts more.
  */
-#define LEAST_FILL 0.45
+#define LEAST_FILL 0.50
 #define LEAST_SMALL_FILL 0.62
 #define SMALL_CAPACITY 48
 
@@ -59,6 +59,7 @@ typedef struct LeafWriter
 	/* leaves of the directory at hand */
 	AnnoyCentroid *leaves;
 	int			leaf_count;
+	BlockNumber last_page;		/* of the last one */
 	int			leaves_allocated;
 	MemoryContext leaf_context;
 } LeafWriter;
@@ -86,6 +87,26 @@ new_leaf(LeafWriter *writer)
 }
 
 /*
+ * The last page of the leaf before, locked, if what is being written has the same
+ * centroid: both are copies of one vector, of which a group has only a part, and
+ * belong into one chain.  Else an invalid buffer.
+ */
+static Buffer
+find_same_leaf(LeafWriter *writer)
+{
+	const AnnoyCentroid *leaf = &writer->leaves[writer->leaf_count - 1];
+	const AnnoyCentroid *before = leaf - 1;
+
+	if (writer->leaf_count < 2 || before->scale != leaf->scale ||
+		before->extra != leaf->extra ||
+		memcmp(before->centroid, leaf->centroid, writer->s) != 0)
+		return InvalidBuffer;
+	writer->leaf_count--;
+	return AnnoyReadPage(writer->build->index, writer->last_page,
+						 ANNOY_PAGE_LEAF, BUFFER_LOCK_EXCLUSIVE);
+}
+
+/*
  * Writes a leaf of some items of the group; more than a page holds (only of
  * inseparable items) continue on a chain of pages.
  */
@@ -95,10 +116,10 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 	Relation	index = writer->build->index;
 	const AnnoyForest *forest = writer->build->forest;
 	AnnoyCentroid *leaf = new_leaf(writer);
-	Buffer		buffer = InvalidBuffer;
+	Buffer		buffer;
 
 	AnnoyMeasureCentroid(&writer->group.set, items, count, leaf);
-
+	buffer = find_same_leaf(writer);
 	for (int i = 0; i < count; i++)
 	{
 		if (i % writer->capacity == 0)
@@ -125,6 +146,7 @@ write_leaf(LeafWriter *writer, const int32 *items, int count)
 						  items[i]);
 	}
 	AnnoyLogPage(index, buffer);
+	writer->last_page = BufferGetBlockNumber(buffer);
 	UnlockReleaseBuffer(buffer);
 }
 

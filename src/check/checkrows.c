@@ -93,9 +93,9 @@ same_entry(AnnoyCheck *check, Page a, Page b, int entry)
 }
 
 /*
- * Finds the entry that is not as expected.  A row that was deleted since the
- * snapshot was taken may have got a code that says nothing (leafsplit.c); one
- * that lives now has lived when the page was copied.
+ * Finds the entry that is not as expected.  One that says nothing is right for any
+ * row: it may have been dead when its leaf was split (leafsplit.c), to all but our
+ * snapshot, or until a rollback to a savepoint.
  */
 static void
 report_difference(AnnoyCheck *check, BlockNumber block, Page leaf,
@@ -107,11 +107,9 @@ report_difference(AnnoyCheck *check, BlockNumber block, Page leaf,
 
 	for (int i = 0; i < count; i++)
 	{
-		struct varlena *value;
-
 		CHECK_FOR_INTERRUPTS();
 		if (!same_entry(check, leaf, expected, i) &&
-			AnnoyReadLiveRow(&check->reader, &tids[i], &value) == ANNOY_ROW_LIVE)
+			!AnnoyLeafEntryIsUnbounded(leaf, &check->forest->leaf, i))
 			AnnoyReportCorruption(check->index, block,
 								  psprintf("entry of row (%u,%u) does not fit its value",
 										   ItemPointerGetBlockNumber(&tids[i]),

@@ -218,13 +218,23 @@ get_seed(const AnnoyOptions *options)
 	return seed != 0 ? seed : ANNOY_DEFAULT_SEED;
 }
 
+static AnnoyBuildOptions
+get_build_options(const AnnoyOptions *options)
+{
+	return (AnnoyBuildOptions)
+	{
+		.n_trees = get_tree_count(options),
+		.seed = get_seed(options),
+		.code_bits = options != NULL ? options->code_bits : ANNOY_AUTOMATIC
+	};
+}
+
 /* The options that were parsed last because they are being set, and when. */
 static struct
 {
 	TimestampTz statement;
 	CommandId	command;
-	int			n_trees;
-	uint64		seed;
+	AnnoyBuildOptions options;
 }			parsed;
 
 /* amoptions: parses reloptions, and when they are being set checks them. */
@@ -273,21 +283,19 @@ annoyoptions(Datum reloptions, bool validate)
 	{
 		parsed.statement = GetCurrentStatementStartTimestamp();
 		parsed.command = GetCurrentCommandId(false);
-		parsed.n_trees = get_tree_count(options);
-		parsed.seed = get_seed(options);
+		parsed.options = get_build_options(options);
 	}
 
 	return (bytea *) options;
 }
 
 bool
-AnnoyGetParsedOptions(int *n_trees, uint64 *seed)
+AnnoyGetParsedOptions(AnnoyBuildOptions *options)
 {
 	if (parsed.statement != GetCurrentStatementStartTimestamp() ||
 		parsed.command != GetCurrentCommandId(false))
 		return false;
-	*n_trees = parsed.n_trees;
-	*seed = parsed.seed;
+	*options = parsed.options;
 	return true;
 }
 
@@ -295,6 +303,12 @@ void
 AnnoyForgetParsedOptions(void)
 {
 	parsed.statement = 0;
+}
+
+AnnoyBuildOptions
+AnnoyGetBuildOptions(Relation index)
+{
+	return get_build_options((AnnoyOptions *) index->rd_options);
 }
 
 int

@@ -58,7 +58,8 @@ extern void AnnoyInitOptions(void);
 
 /*
  * The options of an index as they are set now, which for n_trees, seed and
- * code_bits may differ from what it was built with.  No lock beyond that on the relation.
+ * code_bits may differ from what it was built with.  No lock beyond that on the
+ * relation.
  */
 extern int	AnnoyGetTreeCount(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetBuiltTreeCount(Relation index); /* what that comes to */
@@ -72,11 +73,21 @@ extern int	AnnoyGetCodeBits(Relation index);	/* or ANNOY_AUTOMATIC */
  */
 extern uint64 AnnoyGetSeed(Relation index, bool warn);
 
+/* Options that a build obeys, and nothing after it. */
+typedef struct AnnoyBuildOptions
+{
+	int			n_trees;		/* that are made */
+	uint64		seed;			/* that is taken */
+	int			code_bits;		/* or ANNOY_AUTOMATIC */
+} AnnoyBuildOptions;
+
+extern AnnoyBuildOptions AnnoyGetBuildOptions(Relation index);
+
 /*
- * The n_trees and seed of options that the present command has parsed, because
- * it sets them; false if there are none, or after they were forgotten.
+ * Those that the present command has parsed, because it sets them; false if
+ * there are none, or after they were forgotten.
  */
-extern bool AnnoyGetParsedOptions(int *n_trees, uint64 *seed);
+extern bool AnnoyGetParsedOptions(AnnoyBuildOptions *options);
 extern void AnnoyForgetParsedOptions(void);
 
 #endif							/* ANNOY_OPTIONS_H */

@@ -80,6 +80,16 @@ typedef struct LeafRows
 	float	   *scratch;
 } LeafRows;
 
+/*
+ * A row that the leaf should not have.  Not an error yet: VACUUM may have taken
+ * the entry off the leaf meanwhile, and another row has got the TID.
+ */
+typedef struct RowFault
+{
+	ItemPointerData tid;
+	const char *what;			/* NULL: there is none */
+} RowFault;
+
 static void
 begin_rows(LeafRows *rows, AnnoyTreeInserter *inserter)
 {
@@ -101,20 +111,23 @@ end_rows(LeafRows *rows)
 	AnnoyEndRowReader(&rows->reader);
 }
 
-/* The sketch of a row that lives. */
-static void
-sketch_row(LeafRows *rows, const ItemPointerData *tid, struct varlena *value,
-		   float *sketch, float *extra, bool *unbounded)
+/* The sketch of a row that lives.  The result: what is wrong, or NULL. */
+static const char *
+sketch_row(LeafRows *rows, struct varlena *value, float *sketch, float *extra,
+		   bool *unbounded)
 {
 	AnnoyTreeInserter *inserter = rows->inserter;
 	AnnoyForest *forest = inserter->forest;
 
+	if (value == NULL)
+		return "its value is NULL";
 	if (inserter->element->dimensions(value) != forest->meta.dimensions)
-		AnnoyReportRow(inserter->index, tid, "another number of dimensions");
+		return "another number of dimensions";
 	if (!AnnoyMakeStoredSketch(&forest->sketcher,
 							   inserter->element->floats(value, rows->floats),
 							   rows->scratch, sketch, extra, unbounded))
-		AnnoyReportRow(inserter->index, tid, "its value has no direction");
+		return "its value has no direction";
+	return NULL;
 }
 
 /*
@@ -124,7 +137,7 @@ sketch_row(LeafRows *rows, const ItemPointerData *tid, struct varlena *value,
  */
 static bool
 load_row(LeafRows *rows, AnnoyItemSet *items, Page leaf, int entry,
-		 const ItemPointerData *tid)
+		 const ItemPointerData *tid, RowFault *fault)
 {
 	AnnoyTreeInserter *inserter = rows->inserter;
 	int			i = items->count;
@@ -141,8 +154,11 @@ load_row(LeafRows *rows, AnnoyItemSet *items, Page leaf, int entry,
 			items->unbounded[i] = true;
 			break;
 		case ANNOY_ROW_LIVE:
-			sketch_row(rows, tid, value, sketch, &items->set.extra[i],
-					   &items->unbounded[i]);
+			fault->tid = *tid;
+			fault->what = sketch_row(rows, value, sketch, &items->set.extra[i],
+									 &items->unbounded[i]);
+			if (fault->what != NULL)
+				return true;
 			break;
 	}
 	AnnoyPlaceSketch(&inserter->forest->sketcher, sketch, inserter->placed);
@@ -153,12 +169,12 @@ load_row(LeafRows *rows, AnnoyItemSet *items, Page leaf, int entry,
 }
 
 /*
- * Reads rows of a leaf, at most so many that there are; the result says of which
- * of those looked at there is nothing.
+ * Reads rows of a leaf, at most so many that there are, up to one that should not
+ * be there; the result says of which of those looked at there is nothing.
  */
 static bool *
 load_leaf(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
-		  const PGAlignedBlock *leaf, int most)
+		  const PGAlignedBlock *leaf, int most, RowFault *fault)
 {
 	int			capacity = inserter->forest->leaf.capacity;
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * capacity);
@@ -168,14 +184,29 @@ load_leaf(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
 	LeafRows	rows;
 
 	most += items->count;
+	fault->what = NULL;
 	begin_rows(&rows, inserter);
-	for (int i = 0; i < count && items->count < most; i++)
+	for (int i = 0; i < count && items->count < most && fault->what == NULL; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		gone[i] = !load_row(&rows, items, (Page) leaf->data, i, &tids[i]);
+		gone[i] = !load_row(&rows, items, (Page) leaf->data, i, &tids[i], fault);
 	}
 	end_rows(&rows);
 	return gone;
+}
+
+/* Errors out if the leaf still names that row. */
+static void
+report_fault(AnnoyTreeInserter *inserter, LeafSplit *split,
+			 const RowFault *fault)
+{
+	Buffer		buffer = AnnoyLockUnchanged(inserter, split->leaf.link.block,
+										ANNOY_PAGE_LEAF, &split->before);
+
+	if (!BufferIsValid(buffer))
+		return;
+	UnlockReleaseBuffer(buffer);
+	AnnoyReportRow(inserter->index, &fault->tid, fault->what);
 }
 
 /*
@@ -310,13 +341,14 @@ find_chain_side(AnnoyTreeInserter *inserter, LeafSplit *split)
 	AnnoyItemSet *items = &split->rows;
 	int			spare = items->count;	/* a place behind the items */
 	PGAlignedBlock page;
+	RowFault	fault;
 	int			side = 0;
 
 	if (!BlockNumberIsValid(block))
 		return 0;
 	AnnoyCopyPage(inserter, block, ANNOY_PAGE_LEAF, &page);
 	AnnoyCheckLeaf(inserter->index, page.data, block, &inserter->forest->leaf);
-	(void) load_leaf(inserter, items, &page, 1);
+	(void) load_leaf(inserter, items, &page, 1, &fault);
 	if (items->count > spare)
 		side = AnnoyItemMargin(&items->set, spare, &split->plane) > 0;
 	items->count = spare;
@@ -434,6 +466,7 @@ void
 AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *leaf)
 {
 	LeafSplit  *split;
+	RowFault	fault;
 	bool	   *drop;
 	int			before;
 
@@ -456,7 +489,12 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 	/* one more place for find_chain_side */
 	AnnoyAllocateItems(&split->rows, inserter->s, before + 1);
 	split->rows.sketches = palloc(sizeof(float) * inserter->s * (before + 1));
-	drop = load_leaf(inserter, &split->rows, &split->before, before);
+	drop = load_leaf(inserter, &split->rows, &split->before, before, &fault);
+	if (fault.what != NULL)
+	{
+		report_fault(inserter, split, &fault);
+		return;
+	}
 	if (split->rows.count < 2 ||
 		before - split->rows.count >= before * CLEANED_SHARE)
 	{

@@ -165,7 +165,6 @@ const AnnoySearchStatistics *
 AnnoyGetSearchStatistics(AnnoySearch *search)
 {
 	search->statistics.hyperplanes = search->walk.hyperplanes;
-	search->statistics.rows_read = search->reader.rows_read;
 	search->statistics.blocks = search->leaf_pages +
 		search->walk.pages_read + search->tail_pages;
 	return &search->statistics;
@@ -263,7 +262,6 @@ reset_search(AnnoySearch *search)
 	search->tail_count = 0;
 	search->tail_next = 0;
 	search->tail_pages = 0;
-	search->reader.rows_read = 0;
 	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
 	search->walk.hyperplanes = 0;
 	search->walk.pages_read = 0;

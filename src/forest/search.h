@@ -43,8 +43,7 @@ typedef struct AnnoySearchStatistics
 	int64		items_inspected;
 	int64		leaves;
 	int64		hyperplanes;
-	int64		exact_distances;
-	int64		rows_read;		/* from the table */
+	int64		exact_distances;	/* each of a row read from the table */
 	int64		blocks;			/* pages of the index visited */
 	int64		resumptions;
 } AnnoySearchStatistics;

@@ -17,6 +17,12 @@
 
 #define ALL_ENTRIES ((1U << ANNOY_BLOCK_ENTRIES) - 1)
 
+/*
+ * More than that, as a damaged entry's bound may be, counts as this: an entry has
+ * to be below a threshold of FLT_MAX, or it would be left aside for ever.
+ */
+#define LARGEST_BOUND (FLT_MAX / 2)
+
 void
 AnnoyInitLeafLayout(AnnoyLeafLayout *layout, int s, int code_bits)
 {
@@ -157,15 +163,19 @@ add_candidate(const RankedBlock *block, int place, float lower, float from,
 	float		upper;
 
 	candidate.lower = find_bounds(block, place, lower, &upper);
+	candidate.lower = Max(Min(candidate.lower, LARGEST_BOUND), -FLT_MAX);
+	/* the refined bound may be below the kernel's, which had left it aside */
+	if (candidate.lower >= from || lower >= from)
+	{
+		/* before its own bound lowers the threshold */
+		if (!(candidate.lower < candidates->threshold))
+			return false;
+		memcpy(&candidate.tid,
+			   block->data + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
+			   sizeof(ItemPointerData));
+		AnnoyCandidate_push(&candidates->queue, candidate);
+	}
 	AnnoyNoteBound(candidates, upper);
-	if (candidate.lower < from)
-		return true;
-	if (!(candidate.lower < candidates->threshold))
-		return false;
-	memcpy(&candidate.tid,
-		   block->data + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
-		   sizeof(ItemPointerData));
-	AnnoyCandidate_push(&candidates->queue, candidate);
 	return true;
 }
 
@@ -272,6 +282,19 @@ get_row(Page page, const AnnoyLeafLayout *layout, int entry, char *row)
 	memcpy(row + 2 * sizeof(float4),
 		   block + AnnoyBlockTids(s) + place * sizeof(ItemPointerData),
 		   sizeof(ItemPointerData));
+}
+
+/* See AnnoyEncodeItem. */
+bool
+AnnoyLeafEntryIsUnbounded(Page page, const AnnoyLeafLayout *layout, int entry)
+{
+	PGAlignedBlock row;
+	float		f2;
+
+	get_row(page, layout, entry, row.data);
+	memcpy(&f2, row.data + layout->sketch_dimensions / 8 + sizeof(float4),
+		   sizeof(float4));
+	return f2 == -FLT_MAX;
 }
 
 /*

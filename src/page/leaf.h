@@ -46,6 +46,10 @@ extern void AnnoyAddLeafEntry(Page page, const AnnoyForest *forest,
 extern void AnnoyDecodeLeafEntry(Page page, const AnnoyForest *forest,
 								 int entry, float *sketch);
 
+/* Whether an entry's code says nothing of the row's distance. */
+extern bool AnnoyLeafEntryIsUnbounded(Page page, const AnnoyLeafLayout *layout,
+									  int entry);
+
 /*
  * Removes the entries for which drop[] is set; returns how many remain.  For a
  * copy of a page, as generic WAL gives it.

@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "arith/refine.h"
-#include "definition/options.h"
 #include "page/meta.h"
 
 /*
@@ -349,6 +348,7 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 	meta.sketch_dimensions = 0;
 	meta.code_bits = 0;
 	meta.items = 0;
+	meta.built_blocks = 0;
 	meta.search_k = 0;
 	meta.max_norm = 0;
 	meta.centre = InvalidBlockNumber;
@@ -388,15 +388,32 @@ AnnoyEstimateValueSize(const AnnoyMetaPageData *meta)
 	}
 }
 
-int
-AnnoyGetBuiltCodeBits(Relation index, int dimensions)
+/* What the option comes to; where codes are bits, there is nothing to choose. */
+static int
+choose_code_bits(Relation index, int dimensions, int option)
 {
 	bool		bits = AnnoyGetOpclassInfo(index)->element->kind == ANNOY_ELEMENT_BIT &&
 		dimensions <= ANNOY_MAX_SKETCH_DIMENSIONS;
 
-	if (!bits && AnnoyGetCodeBits(index) != ANNOY_AUTOMATIC)
-		return AnnoyGetCodeBits(index);
+	if (!bits && option != ANNOY_AUTOMATIC)
+		return option;
 	return AnnoyChooseCodeBits(AnnoySketchDimensions(dimensions), bits);
+}
+
+int
+AnnoyGetBuiltCodeBits(Relation index, int dimensions)
+{
+	return choose_code_bits(index, dimensions, AnnoyGetCodeBits(index));
+}
+
+bool
+AnnoyBuildWouldDiffer(Relation index, const AnnoyMetaPageData *meta,
+					  AnnoyBuildOptions *options)
+{
+	options->code_bits = meta->dimensions > 0 ?
+		choose_code_bits(index, meta->dimensions, options->code_bits) : 0;
+	return options->n_trees != meta->n_trees || options->seed != meta->seed ||
+		options->code_bits != meta->code_bits;
 }
 
 void
@@ -409,11 +426,13 @@ AnnoyGetLeafLayout(const AnnoyMetaPageData *meta, AnnoyLeafLayout *layout)
 double
 AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 {
+	double		blocks = RelationGetNumberOfBlocks(index);
 	AnnoyLeafLayout layout;
 
+	if (meta->built_blocks > 0)
+		return meta->items * blocks / meta->built_blocks;
 	AnnoyGetLeafLayout(meta, &layout);
-	return RelationGetNumberOfBlocks(index) * USUAL_LEAF_FILL *
-		layout.capacity / meta->n_trees;
+	return blocks * USUAL_LEAF_FILL * layout.capacity / meta->n_trees;
 }
 
 int64

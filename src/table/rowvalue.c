@@ -147,18 +147,6 @@ get_value(AnnoyRowReader *reader)
 			(reader->detoasted = pg_detoast_datum(value));
 		MemoryContextSwitchTo(old);
 	}
-	reader->rows_read++;
-	return value;
-}
-
-/* The same of a row that an index has a vector for. */
-static struct varlena *
-get_vector(AnnoyRowReader *reader, const ItemPointerData *tid)
-{
-	struct varlena *value = get_value(reader);
-
-	if (value == NULL)
-		AnnoyReportRow(reader->index, tid, "its value is NULL");
 	return value;
 }
 
@@ -166,10 +154,15 @@ struct varlena *
 AnnoyReadRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 			 Snapshot snapshot)
 {
+	struct varlena *value;
+
 	check_tid(reader, tid);
 	if (!fetch_version(reader, tid, snapshot))
 		return NULL;
-	return get_vector(reader, tid);
+	value = get_value(reader);
+	if (value == NULL)
+		AnnoyReportRow(reader->index, tid, "its value is NULL");
+	return value;
 }
 
 bool
@@ -183,21 +176,57 @@ AnnoyReadNullableRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 	return true;
 }
 
+/*
+ * Puts the version of a row that others see into the slot: nobody's work that is
+ * not committed, nor our own transaction's, so that what this has deleted is still
+ * there.  *exists: whether there is any version.
+ */
+static bool
+fetch_others_version(AnnoyRowReader *reader, const ItemPointerData *tid,
+					 bool *exists)
+{
+	ItemPointerData version = *tid; /* moves along a HOT chain */
+	Snapshot	others = NULL;
+	bool		call_again = false;
+	bool		found = false;
+
+	*exists = false;
+	while (!found &&
+		   table_index_fetch_tuple(reader->fetch, &version, SnapshotAny,
+								   reader->slot, &call_again, NULL))
+	{
+		if (others == NULL)
+		{
+			others = RegisterSnapshot(GetLatestSnapshot());
+			others->curcid = FirstCommandId;
+		}
+		found = table_tuple_satisfies_snapshot(reader->heap, reader->slot,
+											   others);
+		*exists = true;
+		if (!call_again)
+			break;
+	}
+	if (others)
+		UnregisterSnapshot(others);
+	return found;
+}
+
 AnnoyRowState
 AnnoyReadLiveRow(AnnoyRowReader *reader, const ItemPointerData *tid,
 				 struct varlena **value)
 {
 	SnapshotData dirty;
+	bool		exists;
 
 	check_tid(reader, tid);
 	InitDirtySnapshot(dirty);
-	if (fetch_version(reader, tid, &dirty))
+	if (fetch_version(reader, tid, &dirty) ||
+		fetch_others_version(reader, tid, &exists))
 	{
-		*value = get_vector(reader, tid);
+		*value = get_value(reader);
 		return ANNOY_ROW_LIVE;
 	}
-	return fetch_version(reader, tid, SnapshotAny) ? ANNOY_ROW_DEAD :
-		ANNOY_ROW_NONE;
+	return exists ? ANNOY_ROW_DEAD : ANNOY_ROW_NONE;
 }
 
 /*

@@ -35,7 +35,6 @@ typedef struct AnnoyRowReader
 	struct varlena *detoasted;	/* the value returned last, if it is ours */
 	MemoryContext context;		/* of that */
 	uint32		asked_for;		/* rows, since one was not in shared buffers */
-	int64		rows_read;		/* statistics */
 } AnnoyRowReader;
 
 /* What the table has of a row. */
@@ -68,9 +67,12 @@ extern bool AnnoyReadNullableRow(AnnoyRowReader *reader,
 								 struct varlena **value);
 
 /*
- * The value of a version that lives, or is about to, or to be deleted: all of them
- * have the value that the index has.  *value: only of ANNOY_ROW_LIVE.  A dead
- * version's value is not told: TOAST may not have it any more.
+ * The value of a version that lives, or is about to, or to be deleted, or was
+ * deleted by this transaction, which may be rolled back: all of them have the
+ * value that the index has.  (What this transaction has made and deleted is dead,
+ * though a savepoint may bring it back.)  *value: only of ANNOY_ROW_LIVE; NULL if it
+ * is that, as it may be of a row that has got the TID of another.  A dead version's
+ * value is not told: TOAST may not have it any more.
  */
 extern AnnoyRowState AnnoyReadLiveRow(AnnoyRowReader *reader,
 									  const ItemPointerData *tid,

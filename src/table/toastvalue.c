@@ -104,6 +104,11 @@ copy_chunk(AnnoyToastReader *reader, Size expected, Size place, Oid id)
 	return size;
 }
 
+/*
+ * Up to the end of the index scan, which then lets go of its pages: VACUUM of a
+ * btree waits for who has one pinned, and the next value may be wanted much later,
+ * or never (a cursor).
+ */
 struct varlena *
 AnnoyReadToast(AnnoyToastReader *reader, struct varlena *pointer)
 {
@@ -134,8 +139,7 @@ AnnoyReadToast(AnnoyToastReader *reader, struct varlena *pointer)
 	ScanKeyInit(&key, CHUNK_ID, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(external.va_valueid));
 	index_rescan(reader->scan, &key, 1, NULL, 0);
-	while (size < wanted &&
-		   index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot))
+	while (index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot))
 	{
 		bool		isnull;
 
@@ -145,6 +149,7 @@ AnnoyReadToast(AnnoyToastReader *reader, struct varlena *pointer)
 		sequence++;
 		size += copy_chunk(reader, wanted, size, external.va_valueid);
 	}
+	ExecClearTuple(reader->slot);
 	if (size != wanted)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

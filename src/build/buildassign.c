@@ -215,8 +215,7 @@ AnnoyOpenBatches(AnnoyBatchReader *reader)
 												 reader->cells->batch_count,
 												 build->files, ITEM_FILE,
 												 summaries,
-												 build->shared->process_count,
-												 NULL);
+												 build->shared->process_count);
 }
 
 /* ---------------------------------------------------------------------

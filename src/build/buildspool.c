@@ -415,10 +415,9 @@ open_source(SpoolSource *source, Size record_size, int partitions,
 AnnoySpoolReader *
 AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 					  const char *name, const AnnoySpoolSummary *summaries,
-					  int count, AnnoySpool *kept)
+					  int count)
 {
-	AnnoySpoolReader *reader = begin_reader(record_size,
-											count + (kept ? 1 : 0));
+	AnnoySpoolReader *reader = begin_reader(record_size, count);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -428,8 +427,6 @@ AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 		open_source(&reader->sources[i], record_size, partitions, files,
 					file_name, &summaries[i]);
 	}
-	if (kept)
-		add_private_source(&reader->sources[count], kept);
 	return reader;
 }
 

@@ -45,14 +45,13 @@ extern AnnoySpoolReader *AnnoyReadSpool(AnnoySpool *spool);
 
 /*
  * ... or of the spools of several processes together: summaries[count], and
- * files of these names with the number of the process appended; and of a
- * private one with the same records besides, which may be NULL.
+ * files of these names with the number of the process appended.
  */
 extern AnnoySpoolReader *AnnoyReadSharedSpools(Size record_size,
 											   int partitions, FileSet *files,
 											   const char *name,
 											   const AnnoySpoolSummary *summaries,
-											   int count, AnnoySpool *kept);
+											   int count);
 extern int64 AnnoyCountRecords(AnnoySpoolReader *reader, int partition);
 
 /* The next records are those of a partition, from the first one on. */

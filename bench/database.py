@@ -9,6 +9,7 @@ import machine
 
 DATABASES = {'annoy': 'bench_annoy', 'vector': 'bench_pgvector'}
 OPERATOR_CLASS = 'vector_l2_ops'
+BLOCK_BYTES = 8192
 
 # Nothing but the knob under test shall change a plan; a cost above that of
 # sorting would also switch on compilation of the exact query.
@@ -85,6 +86,10 @@ class Server:
                  'fsync', 'full_page_writes', 'wal_level', 'autovacuum',
                  'effective_io_concurrency']
         return {name: self.sql('postgres', 'SHOW ' + name) for name in names}
+
+    def has_parameter(self, name):
+        return self.sql('postgres', "SELECT count(*) FROM pg_settings "
+                        "WHERE name = '%s'" % name) == '1'
 
     def start(self, resume):
         return resume

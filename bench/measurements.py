@@ -17,15 +17,7 @@ PEER_QUERIES = 300
 ROWS_QUERIES = 500
 EXACT_QUERIES = 30
 ANNOY_BUILDS = 3
-INSERT_REPETITIONS = 3
-INSERTED_ROWS = 6000
-QUICK_INSERTED_ROWS = 600
-INSERT_SEED = 5
-NEIGHBOUR_PART = 0.1            # of another row, in a row to be inserted
-COLD_QUERIES = 100
-COLD_PASSES = 3
 OUT_OF_CORE_FACTOR = 8
-COLD_BUFFERS_FACTOR = 10
 WANTED_RECALL = 0.95
 MEMBERSHIP = """
     SELECT md5(string_agg(leaf_hash, '' ORDER BY leaf_hash)) FROM (
@@ -45,6 +37,7 @@ class Bench:
         self.quick = quick
         self.say = say
         self.folder = os.path.dirname(os.path.abspath(__file__))
+        self.former = None      # makes the bench of a former state
 
     # Names
 
@@ -52,7 +45,7 @@ class Bench:
         return '%s_%s' % (name, label)
 
     def database(self, label):
-        return database.DATABASES['annoy' if label == 'annoy' else 'vector']
+        return database.DATABASES[sets.peer(label).extension]
 
     def index(self, name, label):
         return '%s_%s_embedding' % (name, label)
@@ -85,12 +78,14 @@ class Bench:
                 'bytes': self.vectors(name, 'train').nbytes}
 
     def load(self, name, label, table=None):
-        extension = 'annoy' if label == 'annoy' else 'vector'
         environment = dict(self.server.environment, PSQL=self.server.psql,
                            PGDATABASE=self.database(label))
-        machine.run([os.path.join(self.folder, 'load'), '-e', extension,
-                     '-t', table or self.table(name, label),
-                     self.data, name], env=environment)
+        options = ['-e', sets.peer(label).extension,
+                   '-t', table or self.table(name, label)]
+        if sets.is_plain(label):
+            options += ['-s', 'plain']
+        machine.run([os.path.join(self.folder, 'load')] + options +
+                    [self.data, name], env=environment)
 
     def drop(self, name, labels):
         for label in labels:
@@ -123,10 +118,13 @@ class Bench:
         self.sql(label, 'SET client_min_messages = warning; '
                  'DROP INDEX IF EXISTS ' + self.index(name, label) + suffix)
 
-    def build_index(self, name, label):
+    def build_index(self, name, label, timed=None):
         """The index that queries use; annoy's is so fast that it is repeated.
+
+        One process makes it where it is timed, and else all cores.
         """
-        timed = label in sets.TIMED_BUILDS
+        if timed is None:
+            timed = label in sets.TIMED_BUILDS
         workers = 0 if timed else max(0, os.cpu_count() - 1)
         repetitions = ANNOY_BUILDS if label == 'annoy' else 1
         self.load(name, label)
@@ -136,8 +134,10 @@ class Bench:
             self.drop_index(name, label)
             results.append(self.build(name, label, workers))
         seconds = sorted(result['seconds'] for result in results)
-        results[-1].update(seconds=seconds[len(seconds) // 2],
-                           all_seconds=seconds)
+        results[-1].update(
+            seconds=seconds[len(seconds) // 2], all_seconds=seconds,
+            table_bytes=int(self.sql(label, "SELECT pg_table_size('%s')" %
+                                     self.table(name, label))))
         return results[-1]
 
     def build_parallel(self, name, label):
@@ -227,13 +227,14 @@ class Bench:
         arguments += (['-j', str(connections)] if connections > 1
                       else self.one_core())
         for label in labels:
-            knobs = [value for value in values[label]
-                     if label != 'annoy' or value <= limit]
+            kind = sets.kind(label)
+            knobs = [value for value in values[kind]
+                     if kind != 'annoy' or value <= limit]
             if label == 'ivfflat':
                 lists = max(1, self.rows(name) // sets.ROWS_PER_LIST)
                 knobs = [value for value in knobs if value <= lists]
             arguments += [self.target(label, self.table(name, label))]
-            if label == 'annoy':        # HNSW's default is among them
+            if kind == 'annoy':         # HNSW's default is among them
                 arguments += ['']
             arguments += sets.knob_settings(label, knobs)
         if 'hnsw16' in labels:
@@ -257,48 +258,31 @@ class Bench:
 
     def query_rows(self, name, label):
         """The settings of measure_rows(), on a table that is there."""
-        return self.client(
-            self.client_options(name, ROWS_QUERIES) + self.one_core() +
-            [self.target(label, self.table(name, label))] +
-            sets.knob_settings(label, sets.ROWS_KNOBS[label]))
+        return self.query_few(name, [label], sets.ROWS_KNOBS)
 
-    # Inserts
+    def query_few(self, name, labels, knobs):
+        """Some queries with fewer settings."""
+        arguments = self.client_options(name, ROWS_QUERIES) + self.one_core()
+        for label in labels:
+            arguments += [self.target(label, self.table(name, label))]
+            arguments += sets.knob_settings(
+                label, [value for value in knobs[label]
+                        if label != 'annoy' or value <= 2 * self.rows(name)])
+        return self.client(arguments)
 
-    def make_rows(self, name):
-        """New rows like the old ones: each a row, moved towards another."""
-        train = self.vectors(name, 'train')
-        count = QUICK_INSERTED_ROWS if self.quick else INSERTED_ROWS
-        random = np.random.RandomState(INSERT_SEED)
-        first, second = random.randint(len(train), size=(2, count))
-        rows = ((1 - NEIGHBOUR_PART) * train[first] +
-                NEIGHBOUR_PART * train[second])
-        if np.allclose(np.linalg.norm(train[:100], axis=1), 1, atol=1e-3):
-            rows /= np.linalg.norm(rows, axis=1)[:, None]
-        path = self.stem(name) + '_inserts.f32'
-        rows.astype(np.float32).tofile(path)
-        return path
+    def measure_scale(self, name, labels):
+        """One of the tables that grow; it does not stay.
 
-    def insert(self, name):
-        """Single rows into tables with an index, and into one without."""
-        path = self.make_rows(name)
-        for label in ('annoy', 'hnsw16'):
-            self.warm(name, label)
-        plain = self.table(name, 'plain')
-        self.load(name, 'annoy', plain)
-        # Whether a page was changed since the last checkpoint is chance.
-        full_pages = self.server.sql('postgres', 'SHOW full_page_writes')
-        self.set_system('full_page_writes', 'off')
-        try:
-            table = self.client(
-                ['--insert', path, '-r', str(INSERT_REPETITIONS)] +
-                [self.target(label, self.table(name, label))
-                 for label in ('annoy', 'hnsw16')] +
-                ['@plain %s %s' % (plain, self.server.conninfo(
-                    self.database('annoy')))])
-        finally:
-            self.set_system('full_page_writes', full_pages)
-        self.sql('annoy', 'DROP TABLE ' + plain)
-        return table
+        HNSW's build takes all cores, since it takes long.
+        """
+        data = self.make_data(name)
+        builds = {label: self.build_index(name, label, label == 'annoy')
+                  for label in labels}
+        queries = self.query_few(name, labels, sets.SCALE_KNOBS)
+        self.drop(name, labels)
+        return {'data': data, 'builds': builds, 'queries': queries}
+
+    # Before other measurements
 
     def warm(self, name, label):
         """Into shared buffers with what the cold queries have put out."""
@@ -307,47 +291,11 @@ class Bench:
         self.sql(label, "SELECT pg_prewarm('%s'), pg_prewarm('%s')" %
                  (self.table(name, label), self.index(name, label)))
 
-    def restore(self, name):
-        """Take out what insert() has added."""
-        self.sql('hnsw16', 'DELETE FROM %s WHERE id >= %d' %
-                 (self.table(name, 'hnsw16'), self.rows(name)))
-        self.load(name, 'annoy')
-        self.build(name, 'annoy', 0)
-
     def set_system(self, name, value):
         self.server.sql('postgres', "ALTER SYSTEM SET %s = '%s'" %
                         (name, value))
         self.server.sql('postgres', 'SELECT pg_reload_conf()')
         time.sleep(0.5)                 # until every process has heard of it
-
-    # Cold
-
-    def cold(self, name, settings):
-        """Queries with small shared buffers and nothing in any cache."""
-        size = int(self.sql('annoy', "SELECT pg_relation_size('%s')" %
-                            self.index(name, 'annoy')))
-        buffers = max(128, size // COLD_BUFFERS_FACTOR // 1024)
-        paths = {label: self.server.files(self.database(label),
-                                          self.table(name, label))
-                 for label in settings}
-        passes = []
-        try:
-            for repetition in range(COLD_PASSES):
-                for label, setting in settings.items():
-                    self.server.stop()
-                    database.evict(paths[label])
-                    self.server.again(['shared_buffers=%dkB' % buffers])
-                    row, = self.client(
-                        ['-D', self.stem(name), '--cold',
-                         '-n', str(COLD_QUERIES),
-                         self.target(label, self.table(name, label)),
-                         setting])
-                    row['repetition'] = repetition
-                    passes.append(row)
-        finally:
-            self.server.stop()
-            self.server.again()
-        return {'shared_buffers_kb': buffers, 'passes': passes}
 
     # Outside the server
 
@@ -359,6 +307,28 @@ class Bench:
             raise machine.Failure('%s failed: %s' % (words[0],
                                                      result.stderr[-500:]))
         return read_table(result.stdout)
+
+
+class Former:
+    """The bench of another checkout's extension, started when it is needed."""
+
+    def __init__(self, source, server, bench):
+        self.server = server
+        self.bench = Bench(server, bench.data, bench.memory, bench.quick,
+                           bench.say)
+        self.started = False
+        try:
+            self.description = machine.run(
+                ['git', '-C', source, 'describe', '--always', '--dirty']).strip()
+        except machine.Failure:
+            self.description = 'unknown'
+
+    def __call__(self):
+        if not self.started:
+            self.server.start(False)
+            self.started = True
+            self.server.begin()
+        return self.bench
 
 
 def read_table(text):

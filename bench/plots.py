@@ -5,6 +5,7 @@ import os
 import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt     # noqa: E402
+import aims                         # noqa: E402
 import results                      # noqa: E402
 import sets                         # noqa: E402
 
@@ -18,6 +19,7 @@ TICKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 LOWEST_RECALL = 0.6
 HIGHEST_RECALL = 0.9995         # where 1 is drawn
 MARKERS = 'o'
+PLAIN_STYLE = '--'
 FIGURE_WIDTH = 12
 FIGURE_ROW_HEIGHT = 4.6
 RESOLUTION = 90
@@ -44,8 +46,10 @@ def set_recall_axis(axes):
 
 
 def all_queries(store, name):
-    return (store.get('queries:' + name, []) +
+    rows = (store.get('queries:' + name, []) +
             results.of_target(store.get('queries24:' + name), 'hnsw24'))
+    return [dict(row, blocks=row['index_blocks'] + row['table_blocks'])
+            for row in rows]
 
 
 def new_figure(names):
@@ -68,9 +72,11 @@ def plot_recall(store, names, value, label, path, outside):
     figure, grid = new_figure(names)
     for axes, name in zip(grid, names):
         rows = all_queries(store, name)
-        for peer in sets.PEERS:
-            draw(axes, results.of_target(rows, peer.label), value,
-                 sets.TITLES[peer.label], COLOURS[peer.label])
+        for index, colour in COLOURS.items():
+            for key, style in ((index, '-'),
+                               (index + sets.PLAIN_SUFFIX, PLAIN_STYLE)):
+                draw(axes, results.of_target(rows, key), value,
+                     sets.title(key), colour, style)
         if outside:
             for key, part in outside_rows(store, name).items():
                 title, colour, style = OUTSIDE[key]
@@ -92,33 +98,67 @@ def outside_rows(store, name):
     return {key: rows for key, rows in found.items() if rows}
 
 
-def plot_rows(series, path):
-    """Build time and time per query against rows."""
-    figure, grid = plt.subplots(1, 2, figsize=(FIGURE_WIDTH,
-                                               FIGURE_ROW_HEIGHT))
-    for label, points in series.items():
-        grid[0].plot([point[0] for point in points],
-                     [point[1] for point in points], '-', marker=MARKERS,
-                     label=sets.TITLES[label], color=COLOURS[label])
-        times = [(rows, results.at_recall(queries, 0.95))
-                 for rows, _, queries in points]
-        times = [(rows, 1000 / point.value) for rows, point in times
-                 if point is not None and not point.bound]
-        grid[1].plot([rows for rows, _ in times], [ms for _, ms in times], '-',
-                     marker=MARKERS, label=sets.TITLES[label],
-                     color=COLOURS[label])
-    for axes, title in zip(grid, ('CREATE INDEX, one process, s',
-                                  'query at recall 0.95, ms')):
+def query_times(points, recall):
+    """(rows, milliseconds) of (rows, query rows), where that is known."""
+    times = [(rows, results.at_recall(queries, recall))
+             for rows, queries in points]
+    return [(rows, 1000 / point.value) for rows, point in times
+            if point is not None and not point.bound]
+
+
+def plot_growth(panels, rows_title, path):
+    """Panels, each (title, {label: [(rows, value)]}), side by side."""
+    panels = [panel for panel in panels if any(panel[1].values())]
+    figure, grid = plt.subplots(1, len(panels), squeeze=False, figsize=(
+        FIGURE_WIDTH, FIGURE_ROW_HEIGHT))
+    for axes, (title, curves) in zip(grid.flat, panels):
+        for label, points in curves.items():
+            axes.plot([rows for rows, _ in points],
+                      [value for _, value in points], '-', marker=MARKERS,
+                      label=sets.title(label), color=COLOURS[label])
         axes.set_xscale('log')
         axes.set_yscale('log')
-        axes.set_xlabel('rows of GloVe-100')
+        axes.set_xlabel(rows_title)
         axes.set_ylabel(title)
         axes.grid(True, which='both', alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=7)
     save(figure, path)
 
 
-def make_all(store, names, series, folder):
+def plot_rows(store, path):
+    """Parts of GloVe; returns whether there are any."""
+    series = {label: aims.rows_series(store, label)
+              for label in ('annoy', 'hnsw16')}
+    if not any(series.values()):
+        return False
+    plot_growth(
+        [('CREATE INDEX, one process, s',
+          {label: [point[:2] for point in points]
+           for label, points in series.items()}),
+         ('query at recall 0.95, ms',
+          {label: query_times([(point[0], point[2]) for point in points], 0.95)
+           for label, points in series.items()})], 'rows of GloVe-100', path)
+    return True
+
+
+def plot_scale(store, path):
+    series = {label: aims.scale_series(store, label)
+              for label in ('annoy', 'hnsw16')}
+    if not any(series.values()):
+        return False
+    panels = [('CREATE INDEX, s (annoy: one process)',
+               {label: [point[:2] for point in points]
+                for label, points in series.items()})]
+    for recall in (0.95, 0.99):
+        panels.append(('query at recall %s, ms' % recall, {
+            label: query_times([(point[0], point[3]) for point in points],
+                               recall)
+            for label, points in series.items()}))
+    plot_growth(panels, 'rows of clusters128', path)
+    return True
+
+
+def make_all(store, names, folder):
     """Returns the names of the files."""
     os.makedirs(folder, exist_ok=True)
     names = [name for name in names if store.has('queries:' + name)]
@@ -126,10 +166,11 @@ def make_all(store, names, series, folder):
     if names:
         plot_recall(store, names, 'qps', 'queries/s, one connection',
                     os.path.join(folder, 'recall-queries.png'), True)
-        plot_recall(store, names, 'index_blocks', 'index blocks per query',
+        plot_recall(store, names, 'blocks',
+                    'blocks of index and table per query',
                     os.path.join(folder, 'recall-blocks.png'), False)
         found += ['recall-queries', 'recall-blocks']
-    if any(series.values()):
-        plot_rows(series, os.path.join(folder, 'rows.png'))
-        found.append('rows')
+    for name, plot in (('scale', plot_scale), ('rows', plot_rows)):
+        if plot(store, os.path.join(folder, name + '.png')):
+            found.append(name)
     return found

@@ -95,6 +95,24 @@ def cheapest_setting(rows, recall):
     return max(rows, key=lambda row: row['recall'])['setting']
 
 
+def knob_for(rows, recall):
+    """The value of the only parameter that gives the recall, interpolated.
+
+    Returns (parameter, value): of what was measured the nearest if the recall
+    is not between.
+    """
+    points = [dict(row, knob=int(row['setting'].partition('=')[2]))
+              for row in rows if row['setting']]
+    points.sort(key=lambda row: (row['recall'], -row['knob']))
+    value = points[0]['knob']
+    for low, high in zip(points, points[1:]):
+        if recall > high['recall']:
+            value = high['knob']
+        elif recall > low['recall']:
+            value = round(between(low, high, recall, 'knob'))
+    return points[0]['setting'].partition('=')[0], value
+
+
 def of_target(rows, label):
     return [row for row in rows or [] if row['target'] == label]
 

@@ -15,6 +15,15 @@ SETS = {
     'text1536': DataSet('text1536', 200000, 2000),
 }
 
+# Not a set with queries of its own: rows of clusters128 (synthetic.py).
+SCALE = 'scale'
+SCALE_DATA = 'clusters128'
+
+# Tables of these sets are also measured with vectors kept in the row, by
+# STORAGE PLAIN.  GloVe's are short enough to be there anyway.
+PLAIN_SETS = ('fmnist', 'mnist', 'text1536')
+PLAIN_SUFFIX = '_plain'
+
 # As pgvector's documentation advises for up to a million rows.
 ROWS_PER_LIST = 1000
 
@@ -33,6 +42,7 @@ TITLES = {
     'hnsw24': 'HNSW, m = 24, ef_construction = 200',
     'ivfflat': 'IVFFlat',
     'exact': 'exact scan',
+    'bare': 'table without the index',
 }
 
 # Without parallel workers, which its target is about.  The others are built
@@ -71,6 +81,16 @@ ROWS_KNOBS = {
     'hnsw16': [40, 80, 120, 200, 300, 500, 1000],
 }
 
+# Against many rows; HNSW only where its build takes minutes.
+SCALE_SERIES = (500000, 1000000, 4000000)
+QUICK_SCALE_SERIES = (2000, 4000, 8000)
+SCALE_HNSW_SIZES = 2            # the first ones of the series
+SCALE_KNOBS = {
+    'annoy': [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000,
+              256000, 512000],
+    'hnsw16': [20, 40, 100, 200, 400, 700, 1000],
+}
+
 # search_k of the original Annoy is for all trees together.
 PEER_EFFORTS = {
     'annoy': [300, 1000, 3000, 10000, 30000, 100000, 200000],
@@ -83,8 +103,21 @@ def base_name(name):
     return name.partition('_')[0]
 
 
+def kind(label):
+    """The index, wherever its table keeps the vectors."""
+    return label.removesuffix(PLAIN_SUFFIX)
+
+
+def is_plain(label):
+    return label.endswith(PLAIN_SUFFIX)
+
+
+def title(label):
+    return TITLES[kind(label)] + (', PLAIN' if is_plain(label) else '')
+
+
 def peer(label):
-    return next(peer for peer in PEERS if peer.label == label)
+    return next(peer for peer in PEERS if peer.label == kind(label))
 
 
 def index_options(label, rows):

@@ -6,8 +6,9 @@ import traceback
 
 import machine
 import measurements
-import results
 import sets
+import smallmemory
+import writes
 
 Stage = collections.namedtuple('Stage', 'name action')
 
@@ -16,10 +17,15 @@ MAIN_TREES = '50'           # those of the aim
 
 # Peers that take long and decide nothing; measured with --heavy.
 HEAVY = ('hnsw24:mnist', 'hnsw24:text1536', 'queries24:mnist',
-         'queries24:text1536', 'peers:text1536:hnswlib')
+         'queries24:text1536', 'peers:text1536:hnswlib',
+         'vacuum:text1536:hnsw16')
 
 MAIN_LABELS = ['annoy', 'hnsw16', 'ivfflat']
-QUERY_KINDS = ('queries', 'queries2', 'cold')  # of the main index of HNSW
+PLAIN_LABELS = ['annoy' + sets.PLAIN_SUFFIX, 'hnsw16' + sets.PLAIN_SUFFIX]
+
+# What changes the main table of HNSW, or needs it as it was.
+SPOILING = ('writes:%s', 'vacuum:%s:hnsw16')
+USING_HNSW = ('queries', 'queries2', 'cold', 'memory', 'writes')
 PARALLEL_SETS = ('glove', 'text1536')
 PARALLEL_HNSW_SETS = ('glove',)
 
@@ -27,7 +33,8 @@ PARALLEL_HNSW_SETS = ('glove',)
 def set_names(options):
     """The sets' names in files, by their names in the report."""
     return {name: '%s_%d' % (name, sets.SETS[name].quick_rows)
-            if options.quick else name for name in options.sets}
+            if options.quick else name for name in options.sets
+            if name != sets.SCALE}
 
 
 def plan(options, bench, store):
@@ -42,12 +49,15 @@ def plan(options, bench, store):
     method = _methods(bench)
     for short, name in names.items():
         add('data:' + short, method('make_data'), name)
-        for label in MAIN_LABELS:
+        plain = PLAIN_LABELS if short in sets.PLAIN_SETS else []
+        for label in MAIN_LABELS + plain:
             add('build:%s:%s' % (short, label), method('build_index'), name,
                 label)
-        add('queries:' + short, method('query'), name, MAIN_LABELS, 1)
+        add('queries:' + short, method('query'), name, MAIN_LABELS + plain, 1)
         add('queries2:' + short, method('query'), name, ['annoy', 'hnsw16'], 2)
-        add('cold:' + short, _cold, bench, store, short, name)
+        add('cold:' + short, smallmemory.cold, bench, store, short, name)
+        add('memory:' + short, smallmemory.limited, bench, store, short, name,
+            ['annoy', 'hnsw16'] + plain[:1])
         if short in PARALLEL_SETS:
             add('parallel:%s:annoy' % short, method('build_parallel'), name,
                 'annoy')
@@ -55,7 +65,11 @@ def plan(options, bench, store):
         if short == 'glove':
             for label in ('annoy', 'hnsw16'):
                 add('rows:whole:' + label, method('query_rows'), name, label)
-        add('inserts:' + short, _insert, bench, name)
+        add('writes:' + short, writes.insert, bench, name)
+        add('vacuum:%s:annoy' % short, _vacuum, bench, store, short, name)
+        add('vacuum:%s:hnsw16' % short, writes.vacuum_hnsw, bench, name)
+    if sets.SCALE in options.sets:
+        _add_scale(add, method, options)
     _add_rows(add, method, options, names)
     for short, name in names.items():
         add('peers:%s:annoy' % short, _peer, bench, short, name, 'annoy',
@@ -72,7 +86,7 @@ def plan(options, bench, store):
             ['annoy', 'hnsw24'], 1)
     skipped = tuple(word for word in options.skip.split(',') if word)
     if options.server:
-        skipped += ('cold',)
+        skipped += ('cold', 'memory')
     return [stage for stage in stages
             if not stage.name.startswith(skipped or ('-',)) and
             (options.heavy or not stage.name.startswith(HEAVY))]
@@ -93,21 +107,17 @@ def _add_rows(add, method, options, names):
                 'glove_%d' % rows, label)
 
 
-def _cold(bench, store, short, name):
-    rows = store.get('queries:' + short)
-    if rows is None:
-        raise machine.Failure('stage queries:%s is needed' % short)
-    settings = {label: results.cheapest_setting(
-        results.of_target(rows, label), measurements.WANTED_RECALL)
-        for label in ('annoy', 'hnsw16')}
-    return bench.cold(name, settings)
+def _add_scale(add, method, options):
+    series = sets.QUICK_SCALE_SERIES if options.quick else sets.SCALE_SERIES
+    for i, rows in enumerate(series):
+        labels = ['annoy'] + (['hnsw16'] if i < sets.SCALE_HNSW_SIZES else [])
+        add('scale:%d' % rows, method('measure_scale'),
+            '%s_%d' % (sets.SCALE_DATA, rows), labels)
 
 
-def _insert(bench, name):
-    """Afterwards the tables are again those that the ground truth is of."""
-    table = bench.insert(name)
-    bench.restore(name)
-    return table
+def _vacuum(bench, store, short, name):
+    return writes.vacuum(bench, bench.former, name,
+                         store.get('vacuum:%s:annoy' % short))
 
 
 def _peer(bench, short, name, program, options):
@@ -139,15 +149,17 @@ def forget_lost_tables(stages, store):
 def _asked_again(stages, options, store):
     """Names of the stages to be measured anew.
 
-    HNSW's index keeps the rows that the stage of inserts has added and deleted
-    again, so queries after it need a new one.
+    HNSW's index keeps the rows that the stage of inserts has added, and VACUUM
+    a part of the rows only, so what comes after these needs a new one.
     """
     words = tuple(word for word in options.again.split(',') if word)
     names = {stage.name for stage in stages
              if words and stage.name.startswith(words)}
     for name in list(names):
         kind, short = name.split(':')[:2]
-        if kind in QUERY_KINDS and store.has('inserts:' + short):
+        if ((kind in USING_HNSW or name == 'vacuum:%s:hnsw16' % short or
+             name == 'rows:whole:hnsw16') and
+                any(store.has(stage % short) for stage in SPOILING)):
             names.add('build:%s:hnsw16' % short)
     return names
 

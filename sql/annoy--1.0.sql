@@ -768,7 +768,7 @@ CREATE FUNCTION annoy_info(
 	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'annoy_info'
 	LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION annoy_info(regclass, boolean, boolean, boolean) IS 'parameters of an annoy index as it was built, and its size';
+COMMENT ON FUNCTION annoy_info(regclass, boolean, boolean, boolean) IS 'parameters of an annoy index as it was built, its size, and how full it is';
 
 CREATE FUNCTION annoy_repr_info(
 		index regclass,

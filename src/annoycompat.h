@@ -19,6 +19,7 @@
 #include "access/gist_private.h"
 #include "access/relscan.h"
 #include "access/tableam.h"
+#include "access/toast_internals.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -181,6 +182,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
  * ---------------------------------------------------------------------
  */
 #if PG_VERSION_NUM >= 180000
+#define AnnoyGetToastSnapshot() get_toast_snapshot()
 #define ANNOY_MODULE_MAGIC(module, release) \
 	PG_MODULE_MAGIC_EXT(.name = module, .version = release)
 #define ANNOY_COUNT_SEARCH(scan) \
@@ -189,6 +191,14 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 #define AnnoyDisablePath(index_path) \
 	((void) ((index_path)->path.disabled_nodes = 2))
 #else
+static inline Snapshot
+AnnoyGetToastSnapshot(void)
+{
+	static SnapshotData toast;
+
+	init_toast_snapshot(&toast);
+	return &toast;
+}
 #define ANNOY_MODULE_MAGIC(module, release) PG_MODULE_MAGIC
 #define ANNOY_COUNT_SEARCH(scan) ((void) 0)
 #define AnnoyDisablePath(index_path) ((void) 0)
@@ -215,6 +225,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
  */
 #if PG_VERSION_NUM >= 190000
 #define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__, SO_NONE)
+#define AnnoyBeginIndexFetch(heap) table_index_fetch_begin(heap, SO_NONE)
 #define ANNOY_BUFFER_STATE(header) pg_atomic_read_u64(&(header)->state)
 #define ANNOY_COPIES_ROUTINE false
 #define ANNOY_RESULT_RELATIONS(plan) ((plan)->resultRelationRelids)
@@ -225,6 +236,7 @@ ExtendBufferedRel(Relation relation, ForkNumber fork,
 	parse, query_string, cursor_options, bound_params, explain_state
 #else
 #define ANNOY_BEGIN_INDEX_SCAN(...) index_beginscan(__VA_ARGS__)
+#define AnnoyBeginIndexFetch(heap) table_index_fetch_begin(heap)
 #define NodeInstrumentation Instrumentation
 #define ANNOY_BUFFER_STATE(header) pg_atomic_read_u32(&(header)->state)
 #define ANNOY_COPIES_ROUTINE true
@@ -252,7 +264,6 @@ AnnoyMakeRelids(const List *relations)
 #define MakeTupleTableSlot(desc, callbacks, flags) \
 	MakeTupleTableSlot(desc, callbacks)
 #define TupleDescFinalize(desc) ((void) 0)
-#define pg_fallthrough __attribute__((fallthrough))
 #endif
 
 /* ---------------------------------------------------------------------
@@ -350,6 +361,13 @@ static inline IndexScanDesc
 AnnoyBeginOrderedScan(Relation heap, Relation index, Snapshot snapshot)
 {
 	return ANNOY_BEGIN_INDEX_SCAN(heap, index, snapshot, NULL, 0, 1);
+}
+
+/* Begins a scan of all rows that fulfil so many conditions. */
+static inline IndexScanDesc
+AnnoyBeginScanOfKeys(Relation heap, Relation index, Snapshot snapshot, int keys)
+{
+	return ANNOY_BEGIN_INDEX_SCAN(heap, index, snapshot, NULL, keys, 0);
 }
 
 /*

@@ -139,11 +139,14 @@ static Collector *running = NULL;
 
 static ExecutorStart_hook_type next_start_hook = NULL;
 
-bool
-AnnoyScanIsCollected(IndexScanDesc scan)
+int64
+AnnoyGetLimitRows(IndexScanDesc scan, bool *collected)
 {
-	return running != NULL && running->scan->iss_ScanDesc == scan &&
-		running->state != COLLECTOR_PASSES;
+	*collected = false;
+	if (running == NULL || running->scan->iss_ScanDesc != scan)
+		return 0;
+	*collected = running->state != COLLECTOR_PASSES;
+	return running->wanted;
 }
 
 /* NaN after numbers, then NULL: as SQL sorts. */

@@ -13,7 +13,10 @@
 /* For _PG_init. */
 extern void AnnoyInitExecutor(void);
 
-/* Whether the rows of the scan that is starting are sorted above it. */
-extern bool AnnoyScanIsCollected(IndexScanDesc scan);
+/*
+ * How many rows of the scan that is starting a LIMIT above it takes; 0 if that is
+ * not known.  *collected: whether they are sorted there.
+ */
+extern int64 AnnoyGetLimitRows(IndexScanDesc scan, bool *collected);
 
 #endif							/* ANNOY_COLLECT_H */

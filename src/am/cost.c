@@ -8,7 +8,7 @@
  * the rows taken exhaust the budget, it inspects as many entries again; in the
  * end every row of the table has been inspected, ranked and returned.
  *
- * Three things are particular to this access method.
+ * Four things are particular to this access method.
  *
  * The work for r rows is no straight line in r, but the planner interpolates
  * between startup and total.  So where a LIMIT is known the line is laid
@@ -18,15 +18,16 @@
  * A scan without a LIMIT ranks all rows and sorts them before the first one
  * (exhaustive.c): its startup cost is that of everything.
  *
+ * Exact distances take rows of the table, most of which are not returned, and so
+ * are not in what the server charges for rows that are.
+ *
  * And the paths that we are compared with have to compute the distance of
  * every row that passes the filter.  Where vectors are stored out of line, as
  * most embeddings are, each such distance fetches a value from the TOAST
- * table, which the server's cost model does not count, while the vectors that
- * we read lie on our own pages, where they do count.  The comparison is made
- * even by taking off what the others are not charged, from the page reads
- * only: that ranks the paths as adding it to the others would.  (Rows that are
- * returned have their distance computed anew on our path too, so those are
- * excepted.)
+ * table, which the server's cost model does not count.  The comparison is made
+ * even by taking off what the others are not charged, but for the rows that we
+ * read too, from the page reads only: that ranks the paths as adding it to the
+ * others would.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +46,6 @@
 #include "annoy.h"
 #include "annoycompat.h"
 #include "definition/options.h"
-#include "page/item.h"
 #include "page/meta.h"
 
 /* Average fill of a leaf, between a fresh split and a full page. */
@@ -54,10 +54,10 @@
 /*
  * Exact distances before the first row: a handful to find the row itself, and
  * a share of what was inspected whose lower bounds do not settle the matter.
- * (Fashion-MNIST needs 22 at 1,600 entries, GloVe-100 400 at 16,000.)
+ * (Fashion-MNIST needs 19 at 1,200 entries, GloVe-100 25 at 18,000.)
  */
-#define EXACT_DISTANCES_BASE 20.0
-#define EXACT_DISTANCES_SHARE (1.0 / 40)
+#define EXACT_DISTANCES_BASE 10.0
+#define EXACT_DISTANCES_SHARE (1.0 / 400)
 
 /*
  * CPU time, in terms of cpu_operator_cost.  A page of a leaf, or of hyperplanes
@@ -97,8 +97,6 @@ typedef struct ScanCost
 	double		value_size;		/* bytes of the elements of a vector */
 	double		leaf_capacity;	/* entries on an average leaf */
 	double		leaf_pages;		/* of the whole index */
-	double		item_pages;
-	double		pages_per_item; /* read for one vector, on average */
 	double		random_page_cost;
 	double		seq_page_cost;
 	double		distance_cost;	/* of one exact distance */
@@ -114,18 +112,9 @@ typedef struct ScanWork
 	double		pages;
 } ScanWork;
 
-/* Bytes of a stored vector on an item page, with line pointer. */
-static double
-item_size(double value_size)
-{
-	return value_size + 2 * sizeof(int32) +
-		sizeof(AnnoyItemData) + sizeof(ItemIdData);
-}
-
 /*
  * Cost of a page when so many of so many are read.  As in
- * cost_bitmap_heap_scan, reading most of a file is no longer random access:
- * leaves lie side by side, and the items of neighbouring leaves too.
+ * cost_bitmap_heap_scan, reading most of a file is no longer random access.
  */
 static double
 page_cost(const ScanCost *scan, double fetched, double total)
@@ -138,13 +127,12 @@ page_cost(const ScanCost *scan, double fetched, double total)
 
 /*
  * Pages read, on average over the repetitions of a nested loop, which find
- * some of them in the cache.  A part of the index, by our estimate, is not
- * larger than the index.
+ * some of them in the cache.
  */
 static double
 pages_read(const ScanCost *scan, double reads, double total)
 {
-	total = Min(total, Max(scan->index->pages, 1.0));
+	total = Max(total, 1.0);
 	return index_pages_fetched(reads * scan->loop_count, (BlockNumber) total,
 							   scan->index->pages, scan->root) /
 		scan->loop_count;
@@ -155,6 +143,7 @@ static void
 describe_index(ScanCost *scan)
 {
 	AnnoyMetaPageData meta = {0};
+	AnnoyLeafLayout layout;
 	double		budget = ANNOY_AUTOMATIC;
 
 	/* a hypothetical index of an advisor has no pages to read */
@@ -173,7 +162,13 @@ describe_index(ScanCost *scan)
 
 	scan->n_trees = Max(meta.n_trees, 1);
 	if (meta.dimensions <= 0)
+	{
 		meta.dimensions = ASSUMED_DIMENSIONS;
+		meta.sketch_dimensions = AnnoySketchDimensions(meta.dimensions);
+		meta.code_bits = 1;
+	}
+	AnnoyGetLeafLayout(&meta, &layout);
+	scan->leaf_capacity = Max(1.0, layout.capacity * LEAF_FILL);
 	scan->dimensions = meta.dimensions;
 	scan->value_size = AnnoyEstimateValueSize(&meta);
 	scan->search_k = budget > 0 ? budget : sqrt(scan->tuples);
@@ -183,15 +178,9 @@ describe_index(ScanCost *scan)
 static void
 measure_index(ScanCost *scan)
 {
-	int			s = AnnoySketchDimensions(scan->dimensions);
-	double		size = item_size(scan->value_size);
-
-	scan->leaf_capacity = Max(1.0, AnnoyLeafCapacity(s) * LEAF_FILL);
 	scan->leaf_pages = Max(1.0, ceil(scan->n_trees * scan->tuples /
 									 scan->leaf_capacity));
-	scan->item_pages = Max(1.0, ceil(scan->tuples * size /
-									 ANNOY_PAGE_CONTENT));
-	scan->pages_per_item = 1.0 + size / ANNOY_PAGE_CONTENT;
+	scan->leaf_pages = Min(scan->leaf_pages, Max(scan->index->pages, 1.0));
 }
 
 /* Cost of one call of the operator class's distance function. */
@@ -242,7 +231,8 @@ estimate_work(const ScanCost *scan, double rows)
 	double		exact;
 	double		leaves;
 	double		leaf_reads;
-	double		items;
+	double		table_pages = Max(scan->index->rel->pages, 1.0);
+	double		table_reads;
 	double		uncharged;
 
 	/* an item is met once in each tree */
@@ -257,7 +247,7 @@ estimate_work(const ScanCost *scan, double rows)
 	/* one scan never reads a leaf twice */
 	leaf_reads = scan->loop_count > 1 ?
 		pages_read(scan, leaves, scan->leaf_pages) : leaves;
-	items = pages_read(scan, exact * scan->pages_per_item, scan->item_pages);
+	table_reads = pages_read(scan, exact, table_pages);
 
 	/* directories and hyperplanes are few and used all the time: no I/O */
 	work.cpu = cpu_operator_cost *
@@ -267,25 +257,29 @@ estimate_work(const ScanCost *scan, double rows)
 				 RANKING_HEAPS * OPERATORS_PER_COMPARISON *
 				 cpu_operator_cost * log2(exact + 1));
 	work.io = leaf_reads * page_cost(scan, leaf_reads, scan->leaf_pages) +
-		items * page_cost(scan, items, scan->item_pages);
+		table_reads * page_cost(scan, table_reads, table_pages);
 	uncharged = scan->detoast_cost *
-		Max(scan->index->rel->rows - rows * scan->selectivity, 0.0);
+		Max(scan->index->rel->rows - exact, 0.0);
 	work.io = Max(work.io - uncharged, 0.0);
-	work.pages = leaf_reads + items;
+	work.pages = leaf_reads;
 	return work;
 }
 
-/* The work of ranking all rows and sorting them, as cost_sort has it. */
+/*
+ * The work of listing all rows in the order of the table, ranking and sorting
+ * them, as cost_sort has it.
+ */
 static ScanWork
 estimate_whole(const ScanCost *scan)
 {
 	ScanWork	work;
+	double		sort = 2.0 * cpu_operator_cost * log2(scan->tuples + 1);
 	double		per_row = scan->distance_cost + cpu_index_tuple_cost +
-		2.0 * cpu_operator_cost * log2(scan->tuples + 1);
+		cpu_tuple_cost + 2.0 * sort;
 
 	work.cpu = scan->tuples * per_row;
-	work.io = scan->item_pages * scan->seq_page_cost;
-	work.pages = scan->item_pages;
+	work.io = (scan->leaf_pages + scan->index->rel->pages) * scan->seq_page_cost;
+	work.pages = scan->leaf_pages;
 	return work;
 }
 

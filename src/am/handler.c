@@ -42,7 +42,7 @@ static const IndexAmRoutine routine = {
 	.ampredlocks = false,
 	.amcanparallel = false,
 	.amcaninclude = false,
-	.amusemaintenanceworkmem = true,	/* addresses of dead items: vacuumpages.c */
+	.amusemaintenanceworkmem = false,
 	.amparallelvacuumoptions = (VACUUM_OPTION_PARALLEL_BULKDEL |
 								VACUUM_OPTION_PARALLEL_COND_CLEANUP),
 	.amkeytype = InvalidOid,

@@ -3,9 +3,9 @@
  * insert.c
  *	  Inserting rows into an existing index.
  *
- * The item is stored first, then named by a leaf of each tree.  If the insert
- * ends in between, by an error or a crash, some trees do not know the item:
- * its row is dead then, and VACUUM will remove it.
+ * The row is named by a leaf of each tree, one after the other.  If the insert ends
+ * in between, by an error or a crash, some trees do not know the row: it is dead
+ * then, and VACUUM will remove what there is of it.
  *
  * The first vector of an index without rows fixes its sketch space.  That is not
  * undone if its transaction is, so renew.c begins anew when no row is left.
@@ -22,7 +22,6 @@
 #include "annoycompat.h"
 #include "definition/opclass.h"
 #include "forest/treeinsert.h"
-#include "page/item.h"
 #include "page/meta.h"
 #include "page/tail.h"
 
@@ -138,7 +137,8 @@ prepare_geometry(InsertState *state, Relation index, MemoryContext context,
 	if (state->inserter == NULL)
 	{
 		old = MemoryContextSwitchTo(context);
-		state->inserter = AnnoyBeginTreeInsert(index, state->forest,
+		state->inserter = AnnoyBeginTreeInsert(state->heap, index,
+											   state->forest,
 											   state->opclass->element);
 		state->floats = palloc(sizeof(float) * dimensions);
 		state->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
@@ -153,24 +153,23 @@ insert_value(InsertState *state, Relation index, MemoryContext context,
 			 struct varlena *value, ItemPointer heap_tid)
 {
 	const AnnoyElementType *element = state->opclass->element;
-	ItemPointerData address;
 	float		extra;
 	bool		unbounded;
 
 	prepare_geometry(state, index, context, value);
 	if (state->forest->meta.dimensions == 0 ||
-		!AnnoyMakeSketch(&state->forest->sketcher,
-						 element->floats(value, state->floats), state->scratch,
-						 state->sketch, &extra, &unbounded))
+		!AnnoyMakeStoredSketch(&state->forest->sketcher,
+							   element->floats(value, state->floats),
+							   state->scratch, state->sketch, &extra,
+							   &unbounded))
 	{
 		AnnoyInsertTail(index, state->forest->meta.tail, heap_tid, 0);
 		return;
 	}
-	address = AnnoyInsertItem(index, heap_tid, value);
 	AnnoyReadRoots(index, state->forest);
 	for (int tree = 0; tree < state->forest->meta.n_trees; tree++)
 		AnnoyInsertIntoTree(state->inserter, tree, state->sketch, extra,
-							unbounded, &address);
+							unbounded, heap_tid);
 }
 
 bool

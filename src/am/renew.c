@@ -8,16 +8,17 @@
  * is left whose row anybody could see they mean nothing, and the index can
  * become again what it is when it is built without rows:
  *
- *	1. entries and items of dead rows are removed, as by VACUUM, with a record
- *	   that cancels what sees these rows on standbys;
+ *	1. entries of dead rows are removed, as by VACUUM, with a record that cancels
+ *	   what sees these rows on standbys;
  *	2. new, empty trees and their roots are added;
  *	3. one record makes the metapage name these roots, no geometry, and
  *	   (former_end) the block before which trees and lists are of no use now;
- *	4. those pages become item pages.
+ *	4. those pages are freed, and then the metapage forgets former_end, which
+ *	   keeps them from being taken before all of them are free.
  *
  * The tail stays: NULLs have no dimensions.  A crash before step 3 leaves an
  * index that is as it was, and some pages without use; one before the end of
- * step 4, pages that VACUUM takes.
+ * step 4, pages that VACUUM frees.
  *
  * All of that happens with AccessExclusiveLock on the index, for those who use
  * it hold copies of its description and links into its trees: statements that
@@ -51,11 +52,11 @@
 #include "am/vacuumpages.h"
 #include "annoycompat.h"
 #include "build/buildsteps.h"
-#include "page/item.h"
+#include "page/leaf.h"
 
 /*
  * An index of fewer blocks is looked through by each statement that inserts,
- * up to the first item of a living row.
+ * up to the first entry of a living row.
  */
 #define YOUNG_BLOCKS 32
 
@@ -80,25 +81,54 @@ row_is_dead(ItemPointer heap_tid, void *state)
 		all_dead;
 }
 
-/* Whether an item is left; heap given: whether one of a living row is. */
-static bool
-has_items(Relation index, Relation heap)
+/* What the leaves are looked through for. */
+typedef struct EntrySearch
 {
-	ItemPointerData heap_tids[ANNOY_ITEMS_PER_PAGE];
-	ItemPointerData addresses[ANNOY_ITEMS_PER_PAGE];
-	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	Relation	index;
+	Relation	heap;			/* NULL: any entry */
+	AnnoyLeafLayout layout;
+	ItemPointerData *tids;		/* of one page */
+} EntrySearch;
 
-	for (BlockNumber block = ANNOY_META_BLOCK + 1; block < blocks; block++)
+/* Whether a page is a leaf with an entry that is looked for. */
+static bool
+page_has_entries(EntrySearch *search, BlockNumber block)
+{
+	Buffer		buffer = ReadBuffer(search->index, block);
+	Page		page = BufferGetPage(buffer);
+	int			count = 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (AnnoyGetPageKind(search->index, buffer) == ANNOY_PAGE_LEAF)
 	{
-		int			count;
-
-		CHECK_FOR_INTERRUPTS();
-		count = AnnoyListItems(index, block, NULL, heap_tids, addresses);
-		for (int i = 0; i < count; i++)
-			if (heap == NULL || !row_is_dead(&heap_tids[i], heap))
-				return true;
+		AnnoyCheckLeaf(search->index, page, block, &search->layout);
+		count = AnnoyListLeaf(page, &search->layout, search->tids);
 	}
+	UnlockReleaseBuffer(buffer);
+	for (int i = 0; i < count; i++)
+		if (search->heap == NULL || !row_is_dead(&search->tids[i], search->heap))
+			return true;
 	return false;
+}
+
+/* Whether an entry is left; heap given: whether one of a living row is. */
+static bool
+has_entries(Relation index, Relation heap, const AnnoyMetaPageData *meta)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	EntrySearch search = {.index = index,.heap = heap};
+	bool		found = false;
+
+	AnnoyGetLeafLayout(meta, &search.layout);
+	search.tids = palloc(sizeof(ItemPointerData) * search.layout.capacity);
+	for (BlockNumber block = Max(ANNOY_META_BLOCK + 1, meta->former_end);
+		 block < blocks && !found; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		found = page_has_entries(&search, block);
+	}
+	pfree(search.tids);
+	return found;
 }
 
 /*
@@ -125,7 +155,7 @@ remove_dead_rows(Relation index, Relation heap)
 	(void) AnnoyVacuumPages(&info, &stats, row_is_dead, heap);
 }
 
-/* Steps 2 to 4, for an index without items that nobody else uses. */
+/* Steps 2 to 4, for an index without entries that nobody else uses. */
 static void
 renew(Relation index)
 {
@@ -149,9 +179,10 @@ renew(Relation index)
 		Buffer		buffer = ReadBuffer(index, block);
 
 		CHECK_FOR_INTERRUPTS();
-		AnnoyRecycleFormerPage(index, buffer);
+		AnnoyFreeFormerPage(index, buffer);
 		ReleaseBuffer(buffer);
 	}
+	AnnoyForgetFormerPages(index);
 	IndexFreeSpaceMapVacuum(index);
 }
 
@@ -178,11 +209,11 @@ renew_locked(Relation index, Relation heap, int dimensions)
 	AnnoyReadMeta(index, &meta);
 	if (meta.dimensions == 0 || meta.dimensions == dimensions)
 		return true;			/* somebody else was faster */
-	if (has_items(index, heap))
+	if (has_entries(index, heap, &meta))
 		return false;
 	if (heap)
 		remove_dead_rows(index, heap);
-	if (has_items(index, NULL))
+	if (has_entries(index, NULL, &meta))
 		return false;
 	renew(index);
 	return true;
@@ -191,7 +222,10 @@ renew_locked(Relation index, Relation heap, int dimensions)
 bool
 AnnoyRenewIndex(Relation index, Relation heap, int dimensions)
 {
-	if (!may_renew(index) || has_items(index, heap) ||
+	AnnoyMetaPageData meta;
+
+	AnnoyReadMeta(index, &meta);
+	if (!may_renew(index) || has_entries(index, heap, &meta) ||
 		!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
 		return false;
 	LockRelation(index, AccessExclusiveLock);
@@ -216,7 +250,7 @@ AnnoyRenewYoungIndex(Relation index, Relation heap)
 	AnnoyReadMeta(index, &meta);
 	if (meta.dimensions == 0 || meta.items > 0 || !may_renew(index) ||
 		RelationGetNumberOfBlocks(index) > YOUNG_BLOCKS ||
-		has_items(index, heap) ||
+		has_entries(index, heap, &meta) ||
 		!ConditionalLockRelation(index, AccessExclusiveLock))
 		return;
 	(void) renew_locked(index, heap, 0);

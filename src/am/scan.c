@@ -38,6 +38,9 @@ PG_FUNCTION_INFO_V1(annoy_last_scan);
  */
 #define EPSILON_CURVE 0.1
 
+/* Rows that will be taken, at the least, of a scan of which nobody knows. */
+#define USUAL_ROWS 10
+
 typedef struct AnnoyScan
 {
 	AnnoySearch *search;		/* made at the first rescan */
@@ -172,7 +175,8 @@ AnnoyChooseSearchK(Relation index, const AnnoyMetaPageData *meta, int neighbors)
  * The budget and bound of a scan: its own, else setting, option, calibration.
  */
 static AnnoySearchLimits
-get_limits(const AnnoyScan *state, Relation index, bool sorted_above)
+get_limits(const AnnoyScan *state, Relation index, bool sorted_above,
+		   int64 rows)
 {
 	const AnnoyForest *forest = AnnoyGetSearchForest(state->search);
 	AnnoySearchLimits limits;
@@ -181,6 +185,7 @@ get_limits(const AnnoyScan *state, Relation index, bool sorted_above)
 							 AnnoyEstimateItems(index, &forest->meta));
 	double		doublings;
 
+	limits.rows = rows > 0 ? rows : Max(AnnoyGetNeighbors(index), USUAL_ROWS);
 	limits.search_k = state->search_k != ANNOY_AUTOMATIC ? state->search_k :
 		AnnoyChooseSearchK(index, &forest->meta, state->neighbors);
 	set_order(sorted_above, &limits);
@@ -198,6 +203,8 @@ start_scan(IndexScanDesc scan)
 	AnnoyScan  *state = scan->opaque;
 	AnnoySearchLimits limits;
 	MemoryContext old;
+	int64		rows;
+	bool		collected;
 
 	if (scan->numberOfOrderBys != 1)
 		ereport(ERROR,
@@ -206,8 +213,8 @@ start_scan(IndexScanDesc scan)
 						RelationGetRelationName(scan->indexRelation))));
 
 	/*
-	 * An address in a leaf may meanwhile hold another row's item; the heap's
-	 * visibility check tells only under an MVCC snapshot.
+	 * A heap TID may by now be another row's: that it is not the one that the
+	 * leaf meant only an MVCC snapshot tells, which does not see it.
 	 */
 	if (!IsMVCCSnapshot(scan->xs_snapshot))
 		elog(ERROR, "non-MVCC snapshots are not supported by annoy indexes");
@@ -216,7 +223,8 @@ start_scan(IndexScanDesc scan)
 
 	old = MemoryContextSwitchTo(state->context);
 	if (state->search == NULL)
-		state->search = AnnoyBeginSearch(scan->indexRelation);
+		state->search = AnnoyBeginSearch(scan->heapRelation,
+										 scan->indexRelation);
 	if (state->query)
 		pfree(state->query);
 	state->query = NULL;
@@ -228,8 +236,10 @@ start_scan(IndexScanDesc scan)
 
 		state->query = pg_detoast_datum_copy(value);
 	}
+	rows = AnnoyGetLimitRows(scan, &collected);
 	limits = get_limits(state, scan->indexRelation,
-						state->sorted_above || AnnoyScanIsCollected(scan));
+						state->sorted_above || collected,
+						Max(state->neighbors, rows));
 	state->unbounded = limits.resume && limits.max_items == PG_INT64_MAX;
 	limits.snapshot = scan->xs_snapshot;
 	AnnoyStartSearch(state->search, state->query, &limits);

@@ -1,19 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * vacuumpages.c
- *	  Removing the entries of dead rows: the three passes.
+ *	  Removing the entries of dead rows: one pass over all pages.
  *
- * Pass 1 asks for each row of the item and tail pages whether it is dead.  Tail
- * entries go at once.  Items are marked dead, which hides them from scans and
- * keeps splits from moving their entries, and their addresses are collected.
- * Pass 2 removes the entries that name them from the leaves, pass 3 frees
- * their slots.  If the addresses do not fit into maintenance_work_mem, passes 2
- * and 3 come several times.
+ * The server is asked of each entry of leaves and tail whether its row is dead,
+ * and the page is written anew without the dead ones.  With several trees it is
+ * asked of a row once for each, but rows are counted in the first tree only.
  *
- * A slot must not be used again before no leaf names it.  Pass 2 sees all
- * entries: a split meanwhile moves entries from a page to one that was added to
- * the end of the index after that page was read (treeinsert.c), and pass 2 goes
- * from the first page to the end, as it is when it gets there.
+ * A split meanwhile moves entries to a page behind the one at hand, or to one
+ * that was passed by and is seen again (AnnoyMovedBackwards); or it has copied
+ * the page before, and finds it changed (treesplit.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -22,20 +18,14 @@
 #include "access/generic_xlog.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
-#include "postmaster/autovacuum.h"
-#include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "utils/memutils.h"
 
 #include "am/vacuumpages.h"
 #include "annoycompat.h"
-#include "page/item.h"
 #include "page/leaf.h"
 #include "page/meta.h"
 #include "page/tail.h"
-
-/* Dead items that are always collected before passes 2 and 3. */
-#define LEAST_DEAD (16 * ANNOY_ITEMS_PER_PAGE)
 
 /* A chained page is listed for inserts when it is filled less than that. */
 #define SPARSE_SHARE 0.75
@@ -47,92 +37,142 @@ typedef struct VacuumState
 	IndexBulkDeleteCallback callback;	/* NULL: count only */
 	void	   *callback_state;
 	AnnoyMetaPageData meta;
-
-	/* addresses of dead items, in ascending order */
-	ItemPointerData *dead;
-	int64		dead_count;
-	int64		dead_allocated;
-	int64		dead_limit;
+	AnnoyLeafLayout layout;
+	ItemPointerData *tids;		/* of one leaf page */
+	bool	   *drop;
 	bool		chains_changed; /* entries of chained pages were removed */
-	int64		items;			/* live ones */
+	int64		entries;		/* left, of all trees */
 } VacuumState;
 
 /* ---------------------------------------------------------------------
- * Pass 2: leaves
+ * Pages
  * ---------------------------------------------------------------------
  */
 
+/* Notes in drop[] which entries of a leaf page are dead; returns how many. */
 static int
-compare_addresses(const void *a, const void *b)
+find_dead_entries(VacuumState *state, Page page, BlockNumber block, int *count)
 {
-	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
+	int			dead = 0;
+
+	AnnoyCheckLeaf(state->info->index, page, block, &state->layout);
+	*count = AnnoyListLeaf(page, &state->layout, state->tids);
+	for (int i = 0; i < *count; i++)
+	{
+		state->drop[i] = state->callback != NULL &&
+			state->callback(&state->tids[i], state->callback_state);
+		dead += state->drop[i];
+	}
+	return dead;
 }
 
-static bool
-is_dead(const VacuumState *state, ItemPointer address)
-{
-	return bsearch(address, state->dead, state->dead_count,
-				   sizeof(ItemPointerData), compare_addresses) != NULL;
-}
-
-/* Removes entries of dead items from a page, if it is a leaf. */
+/*
+ * A leaf page, share-locked by us.  again: it was seen before.  Most pages have
+ * nothing dead and are not locked exclusively.
+ */
 static void
-clean_leaf(VacuumState *state, BlockNumber block, ItemPointerData *addresses,
-		   bool *drop)
+vacuum_leaf(VacuumState *state, Buffer buffer, bool again)
 {
 	Relation	index = state->info->index;
-	int			s = state->meta.sketch_dimensions;
-	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
-											RBM_NORMAL, state->info->strategy);
 	Page		page = BufferGetPage(buffer);
+	BlockNumber block = BufferGetBlockNumber(buffer);
 	int			count;
-	int			dropped = 0;
+	int			dead;
 
-	/* pages of other kinds need no exclusive lock; kinds do not change */
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (AnnoyGetPageKind(index, buffer) == ANNOY_PAGE_LEAF)
+	/* it was empty when we began: what has come since lives */
+	if (state->layout.sketch_dimensions == 0)
+		return;
+	dead = find_dead_entries(state, page, block, &count);
+	if (dead > 0)
 	{
+		GenericXLogState *xlog;
+
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		AnnoyCheckLeaf(index, page, block, s);
-		count = AnnoyListLeaf(page, s, addresses);
-		for (int i = 0; i < count; i++)
-		{
-			drop[i] = is_dead(state, &addresses[i]);
-			dropped += drop[i];
-		}
-	}
-	if (dropped > 0)
-	{
-		GenericXLogState *xlog = GenericXLogStart(index);
-
+		dead = find_dead_entries(state, page, block, &count);
 		if (AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED)
 			state->chains_changed = true;
-		(void) AnnoyFilterLeaf(GenericXLogRegisterBuffer(xlog, buffer, 0), s,
-							   drop);
+		xlog = GenericXLogStart(index);
+		(void) AnnoyFilterLeaf(GenericXLogRegisterBuffer(xlog, buffer, 0),
+							   &state->layout, state->drop);
 		GenericXLogFinish(xlog);
 	}
-	UnlockReleaseBuffer(buffer);
+	if (!again)
+		state->entries += count - dead;
+	if (AnnoyPageGetOpaque(page)->tree == 0)
+	{
+		state->stats->tuples_removed += dead;
+		state->stats->num_index_tuples += again ? 0 : count - dead;
+	}
 }
 
 static void
-clean_leaves(VacuumState *state)
+vacuum_tail(VacuumState *state, Buffer buffer)
 {
-	int			capacity = AnnoyLeafCapacity(state->meta.sketch_dimensions);
-	ItemPointerData *addresses = palloc(sizeof(ItemPointerData) * capacity);
-	bool	   *drop = palloc(sizeof(bool) * capacity);
-	BlockNumber block = Max(ANNOY_META_BLOCK + 1, state->meta.former_end);
-	BlockNumber count;
+	int			left;
 
-	while (block < (count = RelationGetNumberOfBlocks(state->info->index)))
-		for (; block < count; block++)
-		{
-			AnnoyVacuumDelayPoint();
-			clean_leaf(state, block, addresses, drop);
-		}
-	pfree(addresses);
-	pfree(drop);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	state->stats->tuples_removed +=
+		AnnoyVacuumTailPage(state->info->index, buffer, state->callback,
+							state->callback_state, &left);
+	state->stats->num_index_tuples += left;
 }
+
+void
+AnnoyFreeFormerPage(Relation index, Buffer buffer)
+{
+	int			kind;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	kind = AnnoyGetPageKind(index, buffer);
+	if (kind != 0 && kind != ANNOY_PAGE_FREE && kind != ANNOY_PAGE_TAIL)
+		AnnoyFreePage(index, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+}
+
+/*
+ * A page, which is "scanned" or was moved there from it.  Returns where to go on
+ * before the next block, or an invalid block.  Kinds of pages in use do not
+ * change.
+ */
+static BlockNumber
+vacuum_page(VacuumState *state, BlockNumber scanned, BlockNumber block)
+{
+	Relation	index = state->info->index;
+	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
+											RBM_NORMAL, state->info->strategy);
+	BlockNumber next = InvalidBlockNumber;
+	int			kind;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	kind = AnnoyGetPageKind(index, buffer);
+	if (kind == 0 || kind == ANNOY_PAGE_FREE)
+	{
+		RecordFreeIndexPage(index, block);
+		state->stats->pages_free++;
+	}
+	else if (kind == ANNOY_PAGE_TAIL)
+		vacuum_tail(state, buffer);
+	else if (block < state->meta.former_end)
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		AnnoyFreeFormerPage(index, buffer);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	}
+	else if (kind == ANNOY_PAGE_LEAF)
+	{
+		vacuum_leaf(state, buffer, block != scanned);
+		next = AnnoyMovedBackwards(BufferGetPage(buffer), scanned);
+	}
+	UnlockReleaseBuffer(buffer);
+	return next;
+}
+
+/* ---------------------------------------------------------------------
+ * Chains
+ * ---------------------------------------------------------------------
+ */
 
 /* Sets a leaf page's "sparse", if it is not that already. */
 static void
@@ -162,7 +202,6 @@ static void
 list_sparse_pages(VacuumState *state, BlockNumber head, BlockNumber block)
 {
 	Relation	index = state->info->index;
-	int			s = state->meta.sketch_dimensions;
 	BlockNumber sparse = ANNOY_NO_SPARSE_PAGE;
 	uint64		steps = 0;
 
@@ -178,7 +217,7 @@ list_sparse_pages(VacuumState *state, BlockNumber head, BlockNumber block)
 		UnlockReleaseBuffer(buffer);
 		AnnoyVacuumDelayPoint();
 		AnnoyCheckSteps(index, block, ++steps);
-		if (count < AnnoyLeafCapacity(s) * SPARSE_SHARE)
+		if (count < state->layout.capacity * SPARSE_SHARE)
 		{
 			set_sparse(state, block, sparse);
 			sparse = block;
@@ -218,186 +257,9 @@ tidy_chains(VacuumState *state)
 }
 
 /* ---------------------------------------------------------------------
- * Pass 3: slots
+ * The whole index
  * ---------------------------------------------------------------------
  */
-
-static void
-remove_dead_items(VacuumState *state)
-{
-	OffsetNumber offsets[ANNOY_ITEMS_PER_PAGE];
-	int64		i = 0;
-
-	while (i < state->dead_count)
-	{
-		BlockNumber block = ItemPointerGetBlockNumber(&state->dead[i]);
-		int			count = 0;
-
-		AnnoyVacuumDelayPoint();
-		for (; i < state->dead_count &&
-			 ItemPointerGetBlockNumber(&state->dead[i]) == block; i++)
-			offsets[count++] = ItemPointerGetOffsetNumber(&state->dead[i]);
-		AnnoyRemoveItems(state->info->index, block, offsets, count);
-	}
-}
-
-/* Passes 2 and 3 for the addresses collected so far. */
-static void
-remove_dead(VacuumState *state)
-{
-	if (state->dead_count == 0)
-		return;
-	clean_leaves(state);
-	remove_dead_items(state);
-	state->dead_count = 0;
-}
-
-/* ---------------------------------------------------------------------
- * Pass 1: rows
- * ---------------------------------------------------------------------
- */
-
-/*
- * Looks at the items of a locked page: counts the live ones, collects the dead
- * ones (those of an interrupted VACUUM included), and notes in marked[] those
- * that are to be marked; returns how many.  Nothing is changed, so that it can
- * be done again.
- */
-static int
-find_dead_items(VacuumState *state, Buffer buffer, OffsetNumber *marked,
-				int64 *live, int64 *dead)
-{
-	Relation	index = state->info->index;
-	OffsetNumber last = PageGetMaxOffsetNumber(BufferGetPage(buffer));
-	int			count = 0;
-
-	if (last > ANNOY_ITEMS_PER_PAGE)
-		AnnoyReportCorruption(index, BufferGetBlockNumber(buffer),
-							  "too many line pointers");
-	*live = 0;
-	*dead = 0;
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
-	{
-		AnnoyItem	item = AnnoyGetItem(index, buffer, offset);
-
-		if (item == NULL || (item->flags & ANNOY_ITEM_CONTINUED))
-			continue;
-		if (!(item->flags & ANNOY_ITEM_DEAD))
-		{
-			if (state->callback == NULL ||
-				!state->callback(&item->heap_tid, state->callback_state))
-			{
-				(*live)++;
-				continue;
-			}
-			marked[count++] = offset;
-		}
-		ItemPointerSet(&state->dead[state->dead_count + *dead],
-					   BufferGetBlockNumber(buffer), offset);
-		(*dead)++;
-	}
-	return count;
-}
-
-/* Pass 1 for an item page, locked by us; it is unlocked here. */
-static void
-vacuum_item_page(VacuumState *state, Buffer buffer)
-{
-	OffsetNumber marked[ANNOY_ITEMS_PER_PAGE];
-	int64		live;
-	int64		dead;
-	int			count = find_dead_items(state, buffer, marked, &live, &dead);
-	Size		room;
-
-	if (count > 0)
-	{
-		GenericXLogState *xlog;
-		Page		copy;
-
-		/* most pages have nothing to mark and are not locked exclusively */
-		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		count = find_dead_items(state, buffer, marked, &live, &dead);
-		xlog = GenericXLogStart(state->info->index);
-		copy = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		for (int i = 0; i < count; i++)
-			((AnnoyItem) PageGetItem(copy, PageGetItemId(copy, marked[i])))->flags |=
-				ANNOY_ITEM_DEAD;
-		GenericXLogFinish(xlog);
-	}
-	room = PageGetFreeSpace(BufferGetPage(buffer));
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	state->dead_count += dead;
-	state->stats->num_index_tuples += live;
-	state->items += live;
-	state->stats->tuples_removed += count;
-	RecordPageWithFreeSpace(state->info->index, BufferGetBlockNumber(buffer),
-							room);
-}
-
-void
-AnnoyRecycleFormerPage(Relation index, Buffer buffer)
-{
-	int			kind;
-
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	kind = AnnoyGetPageKind(index, buffer);
-	if (kind != 0 && kind != ANNOY_PAGE_ITEM && kind != ANNOY_PAGE_TAIL)
-		AnnoyRecyclePage(index, buffer);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-}
-
-static void
-vacuum_page(VacuumState *state, BlockNumber block)
-{
-	Relation	index = state->info->index;
-	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
-											RBM_NORMAL, state->info->strategy);
-	int			left;
-
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	switch (AnnoyGetPageKind(index, buffer))
-	{
-		case 0:
-			/* of an insert that did not come to its end: item pages take it */
-			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-			RecordPageWithFreeSpace(index, block, ANNOY_PAGE_CONTENT);
-			break;
-		case ANNOY_PAGE_ITEM:
-			vacuum_item_page(state, buffer);
-			break;
-		case ANNOY_PAGE_TAIL:
-			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-			state->stats->tuples_removed +=
-				AnnoyVacuumTailPage(index, buffer, state->callback,
-									state->callback_state, &left);
-			state->stats->num_index_tuples += left;
-			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-			break;
-		default:
-			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-			if (block < state->meta.former_end)
-				AnnoyRecycleFormerPage(index, buffer);
-			break;
-	}
-	ReleaseBuffer(buffer);
-}
-
-/* Room for the dead of one more page. */
-static void
-reserve_dead(VacuumState *state)
-{
-	if (state->dead_count + ANNOY_ITEMS_PER_PAGE <= state->dead_allocated)
-		return;
-	state->dead_allocated = Max(Min(state->dead_allocated * 2, state->dead_limit),
-								LEAST_DEAD);
-	if (state->dead == NULL)
-		state->dead = palloc(sizeof(ItemPointerData) * state->dead_allocated);
-	else
-		state->dead = repalloc_huge(state->dead, sizeof(ItemPointerData) *
-									state->dead_allocated);
-}
 
 int64
 AnnoyVacuumPages(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -406,33 +268,37 @@ AnnoyVacuumPages(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	VacuumState state = {.info = info,.stats = stats,.callback = callback,
 	.callback_state = callback_state};
 	Relation	index = info->index;
-	BlockNumber block = ANNOY_META_BLOCK + 1;
+	BlockNumber scanned = ANNOY_META_BLOCK + 1;
 	BlockNumber count;
-	int			memory;
 
 	AnnoyReadMeta(index, &state.meta);
-	memory = AmAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ?
-		autovacuum_work_mem : maintenance_work_mem;
-	state.dead_limit = Max((int64) memory * 1024 /
-						   (int64) sizeof(ItemPointerData), LEAST_DEAD);
+	AnnoyGetLeafLayout(&state.meta, &state.layout);
+	state.tids = palloc(sizeof(ItemPointerData) * state.layout.capacity);
+	state.drop = palloc(sizeof(bool) * state.layout.capacity);
 	stats->num_index_tuples = 0;
-	while (block < (count = RelationGetNumberOfBlocks(index)))
-		for (; block < count; block++)
+	stats->pages_free = 0;
+	while (scanned < (count = RelationGetNumberOfBlocks(index)))
+		for (; scanned < count; scanned++)
 		{
-			AnnoyVacuumDelayPoint();
-			reserve_dead(&state);
-			vacuum_page(&state, block);
-			if (state.dead_count + ANNOY_ITEMS_PER_PAGE > state.dead_limit)
-				remove_dead(&state);
+			BlockNumber block = scanned;
+			uint64		steps = 0;
+
+			while (BlockNumberIsValid(block))
+			{
+				AnnoyVacuumDelayPoint();
+				AnnoyCheckSteps(index, block, steps++);
+				block = vacuum_page(&state, scanned, block);
+			}
 		}
-	remove_dead(&state);
+	if (state.meta.former_end > 0)
+		AnnoyForgetFormerPages(index);
 	if (state.chains_changed)
 		tidy_chains(&state);
 	AnnoyListFreeTailPages(index, state.meta.tail);
 	IndexFreeSpaceMapVacuum(index);
 	stats->num_pages = count;
 	stats->estimated_count = false;
-	if (state.dead)
-		pfree(state.dead);
-	return state.items;
+	pfree(state.tids);
+	pfree(state.drop);
+	return state.entries;
 }

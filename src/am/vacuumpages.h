@@ -13,14 +13,14 @@
 
 /*
  * Removes rows for which the callback says so (NULL: none), and counts the rest.
- * Returns how many items are left.
+ * Returns how many entries are left, of all trees.
  */
 extern int64 AnnoyVacuumPages(IndexVacuumInfo *info,
 							  IndexBulkDeleteResult *stats,
 							  IndexBulkDeleteCallback callback,
 							  void *callback_state);
 
-/* Makes a pinned page before meta->former_end an item page if it is none. */
-extern void AnnoyRecycleFormerPage(Relation index, Buffer buffer);
+/* Frees a pinned page before meta->former_end, if it is not the tail's. */
+extern void AnnoyFreeFormerPage(Relation index, Buffer buffer);
 
 #endif							/* ANNOY_VACUUMPAGES_H */

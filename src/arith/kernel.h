@@ -106,6 +106,15 @@ typedef struct AnnoyKernels
 									  int32_t *out);
 
 	/*
+	 * Exact integer sum of level[i] * b[i]; n and b as above.  A level has
+	 * "bits" bits, 1 .. 4: the highest is bit i % 8 of byte i / 8 of the code,
+	 * the others, in their order, are in planes of n / 8 bytes each, likewise,
+	 * which follow each other.
+	 */
+	int32_t		(*sum_levels) (int n, int bits, const uint8_t *code,
+							   const uint8_t *planes, const int16_t *b);
+
+	/*
 	 * From here on n is a multiple of 16 where nothing else is said, and sums
 	 * have 16 lanes instead of 32, likewise reduced by halves.
 	 */
@@ -124,12 +133,8 @@ typedef struct AnnoyKernels
 	/* sum of squares in double; any n */
 	double		(*square_sum) (int n, const float *x);
 
-	/*
-	 * out[i] = (float) (factor * in[i]) - centre[i], multiplied in double; any
-	 * n.  centre may be NULL; out overlaps neither.
-	 */
-	void		(*scale_and_centre) (int n, const float *in, double factor,
-									 const float *centre, float *out);
+	/* out[i] = (float) (factor * in[i]), multiplied in double; any n */
+	void		(*scale) (int n, const float *in, double factor, float *out);
 
 	/*
 	 * One block of a rotation: an unnormalised Walsh-Hadamard transform of
@@ -165,6 +170,20 @@ typedef struct AnnoyKernels
 	 */
 	void		(*encode) (int n, const float *x, const int8_t *centroid,
 						   float scale, uint8_t *code, float sums[3]);
+
+	/*
+	 * Levels of encode's residuals: residual i falls into step
+	 *
+	 *	  m[i] = (int) min(|residual[i]| * inverse_step, 2^(bits - 1) - 1)
+	 *
+	 * (the latter for a NaN).  Lower bits of the levels, 2 .. 4 bits less that
+	 * of encode, in planes as sum_levels reads them: those of m[i] if residual
+	 * i is >= 0, else inverted.  With weight = m[i] + 0.5, sums[0] is the sum of
+	 * |residual| * weight, sums[1] that of signs[i] * c * weight.
+	 */
+	void		(*encode_levels) (int n, const float *x, const int8_t *centroid,
+								  float scale, int bits, float inverse_step,
+								  uint8_t *planes, float sums[2]);
 
 	/*
 	 * sum of c * (c - 2x), c as above, and then, in the same lanes, less the

@@ -547,6 +547,110 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+/* Those of 32 bytes whose bits are set become 255, in order. */
+AVX2 static inline __m256i
+spread_bits(int32_t bits)
+{
+	const __m256i byte_of_lane =
+		_mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+						 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+	const __m256i bit_of_lane =
+		_mm256_set1_epi64x((int64_t) UINT64_C(0x8040201008040201));
+	__m256i		spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits),
+											 byte_of_lane);
+
+	return _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit_of_lane),
+							 bit_of_lane);
+}
+
+/* Twice the levels and a further bit; a bit that is set is -1. */
+AVX2 static inline __m256i
+append_bits(__m256i levels, int32_t bits)
+{
+	return _mm256_add_epi8(_mm256_add_epi8(levels, levels), spread_bits(bits));
+}
+
+/* Products of the negated levels of 16 elements with b. */
+AVX2 static inline __m256i
+multiply_levels(__m128i levels, const int16_t *b)
+{
+	return _mm256_madd_epi16(_mm256_cvtepi8_epi16(levels), load_words(b));
+}
+
+/* plane: bytes of one; bits: a constant, once inlined */
+AVX2 static inline __attribute__((always_inline)) int32_t
+sum_levels_of(int bits, size_t plane, const uint8_t *code,
+			  const uint8_t *planes, const int16_t *b)
+{
+	const uint8_t *whole = code + plane / 4 * 4;
+	__m256i		low = _mm256_setzero_si256();
+	__m256i		high = _mm256_setzero_si256();
+	__m256i		levels;
+
+	for (; code < whole; code += 4, planes += 4, b += 32)
+	{
+		levels = append_bits(spread_bits(load_bits(code)), load_bits(planes));
+		if (bits > 2)
+			levels = append_bits(levels, load_bits(planes + plane));
+		if (bits > 3)
+			levels = append_bits(levels, load_bits(planes + 2 * plane));
+		low = _mm256_sub_epi32(low, multiply_levels(_mm256_castsi256_si128(levels), b));
+		high = _mm256_sub_epi32(high, multiply_levels(_mm256_extracti128_si256(levels, 1),
+													  b + 16));
+	}
+
+	if (plane % 4 != 0)
+	{
+		levels = append_bits(spread_bits(load_last_bits(code)),
+							 load_last_bits(planes));
+		if (bits > 2)
+			levels = append_bits(levels, load_last_bits(planes + plane));
+		if (bits > 3)
+			levels = append_bits(levels, load_last_bits(planes + 2 * plane));
+		low = _mm256_sub_epi32(low, multiply_levels(_mm256_castsi256_si128(levels), b));
+	}
+
+	return reduce_integers(_mm256_add_epi32(low, high));
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_two(int n, const uint8_t *code, const uint8_t *planes,
+				  const int16_t *b)
+{
+	return sum_levels_of(2, (size_t) n / 8, code, planes, b);
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_three(int n, const uint8_t *code, const uint8_t *planes,
+					const int16_t *b)
+{
+	return sum_levels_of(3, (size_t) n / 8, code, planes, b);
+}
+
+AVX2 static __attribute__((noinline)) int32_t
+sum_levels_of_four(int n, const uint8_t *code, const uint8_t *planes,
+				   const int16_t *b)
+{
+	return sum_levels_of(4, (size_t) n / 8, code, planes, b);
+}
+
+AVX2 static int32_t
+sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
+		   const int16_t *b)
+{
+	switch (bits)
+	{
+		case 1:
+			return sum_selected(n, code, b);
+		case 2:
+			return sum_levels_of_two(n, code, planes, b);
+		case 3:
+			return sum_levels_of_three(n, code, planes, b);
+		default:
+			return sum_levels_of_four(n, code, planes, b);
+	}
+}
+
 AVX2 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -692,6 +796,7 @@ static AnnoyKernels avx2_kernels = {
 	.dot_quantised = dot_quantised,
 	.dot_quantised_many = dot_quantised_many,
 	.sum_selected_many = sum_selected_many,
+	.sum_levels = sum_levels,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

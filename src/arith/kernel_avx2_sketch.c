@@ -128,10 +128,9 @@ join_mean(int n, const float *item, float share, float *mean)
 }
 
 AVX2 static void
-scale_and_centre(int n, const float *in, double factor, const float *centre,
-				 float *out)
+scale_by(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 AVX2 static inline __m256d
@@ -480,6 +479,73 @@ encode(int n, const float *x, const int8_t *centroid, float scale,
 	sums[2] = reduce_halves(low.signed_centroid, high.signed_centroid);
 }
 
+/* One half of the sums of levels. */
+typedef struct LevelSums
+{
+	__m256		sizes;
+	__m256		signed_centroid;
+} LevelSums;
+
+/*
+ * Eight levels, a byte of each plane.  A bit is moved to the sign, from where
+ * it is taken; its place is inverted if the residual is negative.
+ */
+AVX2 static inline void
+encode_eight_levels(const float *x, const int8_t *centroid, __m256 factor,
+					int bits, __m256 inverse_step, uint8_t *planes,
+					int plane, LevelSums *sums)
+{
+	__m256		largest = _mm256_set1_ps((float) ((1 << (bits - 1)) - 1));
+	__m256		c = _mm256_mul_ps(factor, load_bytes(centroid));
+	__m256		residual = _mm256_sub_ps(_mm256_loadu_ps(x), c);
+	__m256		positive = _mm256_cmp_ps(residual, _mm256_setzero_ps(),
+										 _CMP_GE_OQ);
+	__m256		sign = _mm256_andnot_ps(positive, _mm256_set1_ps(-0.0f));
+	__m256		size = absolute(residual);
+	__m256i		steps = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(size, inverse_step),
+														  largest));
+	__m256		weight = _mm256_add_ps(_mm256_cvtepi32_ps(steps),
+									   _mm256_set1_ps(0.5f));
+	int			p;
+
+	sums->sizes = _mm256_add_ps(sums->sizes, _mm256_mul_ps(size, weight));
+	sums->signed_centroid = _mm256_add_ps(sums->signed_centroid,
+										  _mm256_mul_ps(_mm256_xor_ps(c, sign),
+														weight));
+	steps = _mm256_slli_epi32(steps, 33 - bits);
+	for (p = 0; p < bits - 1; p++)
+	{
+		__m256		bit = _mm256_xor_ps(_mm256_castsi256_ps(steps), sign);
+
+		planes[p * plane] = (uint8_t) _mm256_movemask_ps(bit);
+		steps = _mm256_add_epi32(steps, steps);
+	}
+}
+
+AVX2 static void
+encode_levels(int n, const float *x, const int8_t *centroid, float scale,
+			  int bits, float inverse_step, uint8_t *planes, float sums[2])
+{
+	__m256		factor = _mm256_set1_ps(scale);
+	__m256		inverse = _mm256_set1_ps(inverse_step);
+	LevelSums	low;
+	LevelSums	high;
+	int			i;
+
+	low.sizes = low.signed_centroid = _mm256_setzero_ps();
+	high = low;
+	for (i = 0; i < n; i += ANNOY_RUN)
+	{
+		encode_eight_levels(x + i, centroid + i, factor, bits, inverse,
+							planes + i / 8, n / 8, &low);
+		encode_eight_levels(x + i + WIDTH, centroid + i + WIDTH, factor, bits,
+							inverse, planes + i / 8 + 1, n / 8, &high);
+	}
+
+	sums[0] = reduce_halves(low.sizes, high.sizes);
+	sums[1] = reduce_halves(low.signed_centroid, high.signed_centroid);
+}
+
 AVX2 static inline __m256
 add_product_terms(__m256 sum, const float *x, const int8_t *centroid,
 				  __m256 factor)
@@ -690,12 +756,13 @@ AnnoyAddAvx2SketchKernels(AnnoyKernels *kernels)
 	kernels->add_dequantised = add_dequantised;
 	kernels->join_mean = join_mean;
 	kernels->square_sum = square_sum;
-	kernels->scale_and_centre = scale_and_centre;
+	kernels->scale = scale_by;
 	kernels->rotate_block = rotate_block;
 	kernels->largest_absolute = largest_absolute;
 	kernels->quantise = quantise;
 	kernels->requantise = requantise;
 	kernels->encode = encode;
+	kernels->encode_levels = encode_levels;
 	kernels->product_terms = product_terms;
 	kernels->measure_groups = measure_groups;
 	kernels->fill_table = fill_table;

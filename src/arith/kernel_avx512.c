@@ -504,6 +504,95 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+/*
+ * Adds the products of 32 elements and their levels, which have the weight of a
+ * plane for each of its bits that is set.  bits: a constant, once inlined.
+ */
+AVX512 static inline __m512i
+add_levels(__m512i sum, int bits, const __mmask32 planes[4], __m512i words)
+{
+	__m512i		levels = _mm512_maskz_set1_epi16(planes[0],
+												 (short) (1 << (bits - 1)));
+
+	levels = _mm512_mask_add_epi16(levels, planes[1], levels,
+								   _mm512_set1_epi16((short) (1 << (bits - 2))));
+	if (bits > 2)
+		levels = _mm512_mask_add_epi16(levels, planes[2], levels,
+									   _mm512_set1_epi16((short) (1 << (bits - 3))));
+	if (bits > 3)
+		levels = _mm512_mask_add_epi16(levels, planes[3], levels,
+									   _mm512_set1_epi16(1));
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(levels, words));
+}
+
+/* plane: bytes of one */
+AVX512 static inline __attribute__((always_inline)) int32_t
+sum_levels_of(int bits, size_t plane, const uint8_t *code,
+			  const uint8_t *planes, const int16_t *b)
+{
+	const uint8_t *whole = code + plane / 4 * 4;
+	__m512i		sum = _mm512_setzero_si512();
+	__mmask32	masks[4];
+
+	for (; code < whole; code += 4, planes += 4, b += 32)
+	{
+		masks[0] = load_bits(code);
+		masks[1] = load_bits(planes);
+		masks[2] = bits > 2 ? load_bits(planes + plane) : 0;
+		masks[3] = bits > 3 ? load_bits(planes + 2 * plane) : 0;
+		sum = add_levels(sum, bits, masks, _mm512_loadu_si512(b));
+	}
+
+	if (plane % 4 != 0)
+	{
+		masks[0] = load_last_bits(code);
+		masks[1] = load_last_bits(planes);
+		masks[2] = bits > 2 ? load_last_bits(planes + plane) : 0;
+		masks[3] = bits > 3 ? load_last_bits(planes + 2 * plane) : 0;
+		sum = add_levels(sum, bits, masks, _mm512_maskz_loadu_epi16(0xFFFF, b));
+	}
+
+	return _mm512_reduce_add_epi32(sum);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_two(int n, const uint8_t *code, const uint8_t *planes,
+				  const int16_t *b)
+{
+	return sum_levels_of(2, (size_t) n / 8, code, planes, b);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_three(int n, const uint8_t *code, const uint8_t *planes,
+					const int16_t *b)
+{
+	return sum_levels_of(3, (size_t) n / 8, code, planes, b);
+}
+
+AVX512 static __attribute__((noinline)) int32_t
+sum_levels_of_four(int n, const uint8_t *code, const uint8_t *planes,
+				   const int16_t *b)
+{
+	return sum_levels_of(4, (size_t) n / 8, code, planes, b);
+}
+
+AVX512 static int32_t
+sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
+		   const int16_t *b)
+{
+	switch (bits)
+	{
+		case 1:
+			return sum_selected(n, code, b);
+		case 2:
+			return sum_levels_of_two(n, code, planes, b);
+		case 3:
+			return sum_levels_of_three(n, code, planes, b);
+		default:
+			return sum_levels_of_four(n, code, planes, b);
+	}
+}
+
 AVX512 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -658,6 +747,7 @@ static AnnoyKernels avx512_kernels = {
 	.dot_quantised = dot_quantised,
 	.dot_quantised_many = dot_quantised_many,
 	.sum_selected_many = sum_selected_many,
+	.sum_levels = sum_levels,
 	.dequantise = dequantise,
 	.rank_block = rank_block
 };

@@ -107,10 +107,9 @@ join_mean(int n, const float *item, float share, float *mean)
 }
 
 AVX512 static void
-scale_and_centre(int n, const float *in, double factor, const float *centre,
-				 float *out)
+scale_by(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 AVX512 static inline DoubleSums
@@ -485,6 +484,48 @@ encode(int n, const float *x, const int8_t *centroid, float scale,
 	sums[2] = reduce_sixteen(signed_centroid);
 }
 
+AVX512 static void
+encode_levels(int n, const float *x, const int8_t *centroid, float scale,
+			  int bits, float inverse_step, uint8_t *planes, float sums[2])
+{
+	__m512		factor = _mm512_set1_ps(scale);
+	__m512		inverse = _mm512_set1_ps(inverse_step);
+	__m512		largest = _mm512_set1_ps((float) ((1 << (bits - 1)) - 1));
+	__m512		zero = _mm512_setzero_ps();
+	__m512		sizes = zero;
+	__m512		signed_centroid = zero;
+	int			i;
+	int			p;
+
+	for (i = 0; i < n; i += WIDTH)
+	{
+		__m512		c = _mm512_mul_ps(factor, load_bytes(centroid + i));
+		__m512		residual = _mm512_sub_ps(_mm512_loadu_ps(x + i), c);
+		__mmask16	negative = _mm512_cmp_ps_mask(residual, zero, _CMP_NGE_UQ);
+		__m512		size = _mm512_abs_ps(residual);
+		__m512i		steps = _mm512_cvttps_epi32(_mm512_min_ps(_mm512_mul_ps(size, inverse),
+															  largest));
+		__m512		weight = _mm512_add_ps(_mm512_cvtepi32_ps(steps),
+										   _mm512_set1_ps(0.5f));
+
+		c = _mm512_mask_xor_ps(c, negative, c, _mm512_set1_ps(-0.0f));
+		sizes = _mm512_add_ps(sizes, _mm512_mul_ps(size, weight));
+		signed_centroid = _mm512_add_ps(signed_centroid,
+										_mm512_mul_ps(c, weight));
+		for (p = 0; p < bits - 1; p++)
+		{
+			__m512i		bit = _mm512_set1_epi32(1 << (bits - 2 - p));
+			uint16_t	plane = (uint16_t) (_mm512_test_epi32_mask(steps, bit) ^
+											negative);
+
+			memcpy(planes + p * (n / 8) + i / 8, &plane, sizeof(plane));
+		}
+	}
+
+	sums[0] = reduce_sixteen(sizes);
+	sums[1] = reduce_sixteen(signed_centroid);
+}
+
 AVX512 static float
 product_terms(int n, const float *x, const int8_t *centroid, float scale,
 			  const float *centre)
@@ -610,12 +651,13 @@ AnnoyAddAvx512SketchKernels(AnnoyKernels *kernels)
 	kernels->add_dequantised = add_dequantised;
 	kernels->join_mean = join_mean;
 	kernels->square_sum = square_sum;
-	kernels->scale_and_centre = scale_and_centre;
+	kernels->scale = scale_by;
 	kernels->rotate_block = rotate_block;
 	kernels->largest_absolute = largest_absolute;
 	kernels->quantise = quantise;
 	kernels->requantise = requantise;
 	kernels->encode = encode;
+	kernels->encode_levels = encode_levels;
 	kernels->product_terms = product_terms;
 	kernels->measure_groups = measure_groups;
 	kernels->fill_table = fill_table;

@@ -50,22 +50,13 @@ AnnoyLoopJoinMean(int n, const float *item, float share, float *restrict mean)
 		mean[i] += (item[i] - mean[i]) * share;
 }
 
-/* A factor of 1 changes nothing in double either, and is most frequent. */
 ANNOY_LOOP void
-AnnoyLoopScaleAndCentre(int n, const float *in, double factor,
-						const float *centre, float *restrict out)
+AnnoyLoopScale(int n, const float *in, double factor, float *restrict out)
 {
 	int			i;
 
-	if (centre == NULL)
-		for (i = 0; i < n; i++)
-			out[i] = (float) ((double) in[i] * factor);
-	else if (factor == 1.0)
-		for (i = 0; i < n; i++)
-			out[i] = in[i] - centre[i];
-	else
-		for (i = 0; i < n; i++)
-			out[i] = (float) ((double) in[i] * factor) - centre[i];
+	for (i = 0; i < n; i++)
+		out[i] = (float) ((double) in[i] * factor);
 }
 
 #endif							/* ANNOY_KERNEL_LOOPS_H */

@@ -400,6 +400,44 @@ sum_selected_many(int n, int count, const uint8_t *codes, size_t stride,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+/* Eight levels: a bit is -1 where it is set. */
+static inline int16x8_t
+join_levels(int bits, const uint8_t *code, const uint8_t *planes, size_t plane,
+			uint16x8_t bit_of_lane)
+{
+	uint16x8_t	levels = vtstq_u16(vdupq_n_u16(*code), bit_of_lane);
+	int			p;
+
+	for (p = 1; p < bits; p++, planes += plane)
+		levels = vaddq_u16(vaddq_u16(levels, levels),
+						   vtstq_u16(vdupq_n_u16(*planes), bit_of_lane));
+	return vreinterpretq_s16_u16(levels);
+}
+
+static int32_t
+sum_levels(int n, int bits, const uint8_t *code, const uint8_t *planes,
+		   const int16_t *b)
+{
+	static const uint16_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+	const uint16x8_t bit_of_lane = vld1q_u16(bit);
+	const size_t plane = (size_t) n / 8;
+	int32x4_t	low = vdupq_n_s32(0);
+	int32x4_t	high = vdupq_n_s32(0);
+	int			i;
+
+	for (i = 0; i < n; i += 8)
+	{
+		int16x8_t	levels = join_levels(bits, code + i / 8, planes + i / 8,
+										 plane, bit_of_lane);
+		int16x8_t	words = vld1q_s16(b + i);
+
+		low = vmlsl_s16(low, vget_low_s16(levels), vget_low_s16(words));
+		high = vmlsl_high_s16(high, levels, words);
+	}
+
+	return vaddvq_s32(vaddq_s32(low, high));
+}
+
 static void
 dequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -653,16 +691,18 @@ static const AnnoyKernels neon_kernels = {
 	.dot_quantised = dot_quantised,
 	.dot_quantised_many = dot_quantised_many,
 	.sum_selected_many = sum_selected_many,
+	.sum_levels = sum_levels,
 	.dequantise = dequantise,
 	.add_dequantised = AnnoyPlainAddDequantised,
 	.join_mean = AnnoyPlainJoinMean,
 	.square_sum = AnnoyPlainSquareSum,
-	.scale_and_centre = AnnoyPlainScaleAndCentre,
+	.scale = AnnoyPlainScale,
 	.rotate_block = rotate_block,
 	.largest_absolute = AnnoyPlainLargestAbsolute,
 	.quantise = AnnoyPlainQuantise,
 	.requantise = AnnoyPlainRequantise,
 	.encode = AnnoyPlainEncode,
+	.encode_levels = AnnoyPlainEncodeLevels,
 	.product_terms = AnnoyPlainProductTerms,
 	.measure_groups = AnnoyPlainMeasureGroups,
 	.fill_table = AnnoyPlainFillTable,

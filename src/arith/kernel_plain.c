@@ -182,6 +182,19 @@ AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
 		out[k] = sum_selected(n, codes + (size_t) k * stride, b);
 }
 
+int32_t
+AnnoyPlainSumLevels(int n, int bits, const uint8_t *code,
+					const uint8_t *planes, const int16_t *b)
+{
+	int32_t		sum = sum_selected(n, code, b);
+	int			p;
+
+	for (p = 1; p < bits; p++, planes += n / 8)
+		sum = 2 * sum + sum_selected(n, planes, b);
+
+	return sum;
+}
+
 void
 AnnoyPlainDequantise(int n, const int16_t *in, float scale, float *out)
 {
@@ -201,10 +214,9 @@ AnnoyPlainJoinMean(int n, const float *item, float share, float *mean)
 }
 
 void
-AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
-						 const float *centre, float *out)
+AnnoyPlainScale(int n, const float *in, double factor, float *out)
 {
-	AnnoyLoopScaleAndCentre(n, in, factor, centre, out);
+	AnnoyLoopScale(n, in, factor, out);
 }
 
 /* Sum of lanes by halves. */
@@ -404,6 +416,33 @@ reduce_sixteen(float sum[SKETCH_LANES])
 	return sum[0];
 }
 
+/* Bit k of each of eight bytes, as a byte of a code. */
+static inline uint8_t
+collect_bits(const uint8_t bytes[8], int k)
+{
+	/* brings bit 8j to bit 56 + j */
+	const uint64_t collect = UINT64_C(0x0102040810204080);
+	uint64_t	bits = 0;
+	int			j;
+
+	for (j = 0; j < 8; j++)
+		bits |= (uint64_t) bytes[j] << (8 * j);
+	bits = bits >> k & UINT64_C(0x0101010101010101);
+	return (uint8_t) (bits * collect >> 56);
+}
+
+/* Flipped as a bit, which no compiler turns into a branch. */
+static inline float
+flip_sign(float x, uint32_t flip)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	bits ^= flip << 31;
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
 void
 AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 				 uint8_t *code, float sums[3])
@@ -416,25 +455,69 @@ AnnoyPlainEncode(int n, const float *x, const int8_t *centroid, float scale,
 
 	for (i = 0; i < n; i += SKETCH_LANES)
 	{
-		uint32_t	bits = 0;
+		uint8_t		bits[SKETCH_LANES];
 
 		for (j = 0; j < SKETCH_LANES; j++)
 		{
 			float		c = scale * (float) centroid[i + j];
 			float		residual = x[i + j] - c;
+			uint32_t	positive = residual >= 0.0f;
 
 			squares[j] += residual * residual;
 			sizes[j] += fabsf(residual);
-			signed_centroid[j] += residual >= 0.0f ? c : -c;
-			bits |= (uint32_t) (residual >= 0.0f) << j;
+			signed_centroid[j] += flip_sign(c, 1 - positive);
+			bits[j] = (uint8_t) positive;
 		}
-		code[i / 8] = (uint8_t) bits;
-		code[i / 8 + 1] = (uint8_t) (bits >> 8);
+		code[i / 8] = collect_bits(bits, 0);
+		code[i / 8 + 1] = collect_bits(bits + 8, 0);
 	}
 
 	sums[0] = reduce_sixteen(squares);
 	sums[1] = reduce_sixteen(sizes);
 	sums[2] = reduce_sixteen(signed_centroid);
+}
+
+/* Comparisons are written so that a NaN fails them. */
+void
+AnnoyPlainEncodeLevels(int n, const float *x, const int8_t *centroid,
+					   float scale, int bits, float inverse_step,
+					   uint8_t *planes, float sums[2])
+{
+	const float largest = (float) ((1 << (bits - 1)) - 1);
+	float		sizes[SKETCH_LANES] = {0};
+	float		signed_centroid[SKETCH_LANES] = {0};
+	int			i;
+	int			j;
+	int			p;
+
+	for (i = 0; i < n; i += SKETCH_LANES)
+	{
+		uint8_t		levels[SKETCH_LANES];
+
+		for (j = 0; j < SKETCH_LANES; j++)
+		{
+			float		c = scale * (float) centroid[i + j];
+			float		residual = x[i + j] - c;
+			float		size = fabsf(residual) * inverse_step;
+			int			step = (int) (size < largest ? size : largest);
+			float		weight = (float) step + 0.5f;
+			uint32_t	negative = !(residual >= 0.0f);
+
+			sizes[j] += fabsf(residual) * weight;
+			signed_centroid[j] += flip_sign(c, negative) * weight;
+			levels[j] = (uint8_t) ((uint32_t) step ^ (0 - negative));
+		}
+		for (p = 0; p < bits - 1; p++)
+		{
+			uint8_t    *at = planes + p * (n / 8) + i / 8;
+
+			at[0] = collect_bits(levels, bits - 2 - p);
+			at[1] = collect_bits(levels + 8, bits - 2 - p);
+		}
+	}
+
+	sums[0] = reduce_sixteen(sizes);
+	sums[1] = reduce_sixteen(signed_centroid);
 }
 
 float

@@ -29,6 +29,8 @@ extern void AnnoyPlainDotQuantisedMany(int n, int count,
 extern void AnnoyPlainSumSelectedMany(int n, int count, const uint8_t *codes,
 									  size_t stride, const int16_t *b,
 									  int32_t *out);
+extern int32_t AnnoyPlainSumLevels(int n, int bits, const uint8_t *code,
+								   const uint8_t *planes, const int16_t *b);
 extern void AnnoyPlainDequantise(int n, const int16_t *in, float scale,
 								 float *out);
 extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,
@@ -36,8 +38,7 @@ extern void AnnoyPlainAddDequantised(int n, const int16_t *in, float scale,
 extern void AnnoyPlainJoinMean(int n, const float *item, float share,
 							   float *mean);
 extern double AnnoyPlainSquareSum(int n, const float *x);
-extern void AnnoyPlainScaleAndCentre(int n, const float *in, double factor,
-									 const float *centre, float *out);
+extern void AnnoyPlainScale(int n, const float *in, double factor, float *out);
 extern void AnnoyPlainRotateBlock(int n, const AnnoyRunPlan *plan,
 								  const float *in, float factor, float *out);
 extern float AnnoyPlainLargestAbsolute(int n, const float *x);
@@ -47,6 +48,10 @@ extern double AnnoyPlainRequantise(int n, const int16_t *quantised,
 								   float scale, float *x);
 extern void AnnoyPlainEncode(int n, const float *x, const int8_t *centroid,
 							 float scale, uint8_t *code, float sums[3]);
+extern void AnnoyPlainEncodeLevels(int n, const float *x,
+								   const int8_t *centroid, float scale,
+								   int bits, float inverse_step,
+								   uint8_t *planes, float sums[2]);
 extern float AnnoyPlainProductTerms(int n, const float *x,
 									const int8_t *centroid, float scale,
 									const float *centre);

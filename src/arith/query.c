@@ -36,6 +36,13 @@
  */
 #define FLOAT_ALLOWANCE 1.0e-5
 
+/*
+ * What rotating in float may change in an item and a query together, relative
+ * to their norms before they are centred: twice what was measured for data far
+ * from the origin (test_sketch: 1e-7 to 2e-7 each).
+ */
+#define ROTATION_ROUNDING 5.0e-7
+
 /* Largest possible entry of the query's table. */
 #define TABLE_MAX 255
 
@@ -76,6 +83,7 @@ make_table(AnnoyQuery *query, uint8_t *table, int s)
 	AnnoyRankParameters *rank = &query->rank;
 	float		range;			/* the largest of a group's sums of +-q */
 	double		total = annoy_kernels.measure_groups(s, query->sketch, &range);
+	double		slack;
 
 	rank->table = table;
 	rank->rows = s / 8;
@@ -87,12 +95,14 @@ make_table(AnnoyQuery *query, uint8_t *table, int s)
 		memset(table, 0, table_size(s));
 		rank->delta = 0.0f;
 		rank->bias = isfinite(query->epsilon) ? (float) total : 0.0f;
+		query->slack = rank->bias;
 		return;
 	}
 
 	rank->delta = range / TABLE_MAX;
-	rank->bias = (float) (query->epsilon * rank->delta * sqrt(s / 4 / 12.0) -
-						  total);
+	slack = query->epsilon * rank->delta * sqrt(s / 4 / 12.0);
+	rank->bias = (float) (slack - total);
+	query->slack = (float) slack;
 	annoy_kernels.fill_table(s, query->sketch, TABLE_MAX / range, table);
 }
 
@@ -205,17 +215,20 @@ sum_elements(int s, const int16_t *quantised)
  * Quantises the sketch and puts in its place what that means, so that walks,
  * centroids and table all speak of the same point: the estimate's parts fit
  * together to the last bits, and only the distance between that point and the
- * true one has to be allowed for.
+ * true one has to be allowed for.  norm: of the vector that was rotated.
  */
 static void
-quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher)
+quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher,
+			   int16_t *quantised, double norm)
 {
 	int			s = sketcher->sketch_dimensions;
 	int64_t		squares;
 	double		error;
+	double		rotation = ROTATION_ROUNDING * norm;
 
-	query->scale = AnnoyQuantiseSketchSquares(s, query->sketch,
-											  query->quantised, &squares);
+	query->quantised = quantised;
+	query->scale = AnnoyQuantiseSketchSquares(s, query->sketch, quantised,
+											  &squares);
 	query->norm_squared = quantised_norm(query->scale, squares);
 	query->quantised_sum = sum_elements(s, query->quantised);
 	error = annoy_kernels.requantise(s, query->quantised, query->scale,
@@ -226,12 +239,80 @@ quantise_query(AnnoyQuery *query, const AnnoySketcher *sketcher)
 	 * have been quantised likewise.  Inner products: the error of a product
 	 * is the error's part along the other vector, of norm up to 2M or so
 	 * (scale / sqrt(12) times that norm is its standard deviation); again of
-	 * both.
+	 * both.  The rotation's error has a random direction, too.
 	 */
 	if (sketcher->metric == ANNOY_METRIC_INNER_PRODUCT)
-		query->rounding = 2.0f * sketcher->max_norm * query->scale;
+		query->rounding = 2.0f * sketcher->max_norm *
+			(query->scale + (float) (rotation / sqrt(s)));
 	else
-		query->rounding = 2.0f * (float) sqrt(error);
+		query->rounding = 2.0f * (float) sqrt(error) + (float) rotation;
+}
+
+/* Standard deviation of a squared distance of sketches in units of itself,
+ * divided by sqrt(2): what cutting dimensions away costs. */
+static double
+cut_deviation(const AnnoySketcher *sketcher)
+{
+	int			s = sketcher->sketch_dimensions;
+	int			p = sketcher->padded;
+
+	return s < p ? sqrt(1.0 / s - 1.0 / p) : 0.0;
+}
+
+static bool
+bounds_mean_nothing(const AnnoyQuery *query)
+{
+	return query->undefined || query->unbounded || !isfinite(query->epsilon);
+}
+
+/* Relative deviation of squared distances that bounds allow for. */
+static double
+cut_allowance(const AnnoyQuery *query)
+{
+	return query->epsilon * sqrt(2.0) * query->cut;
+}
+
+bool
+AnnoyHasUpperBounds(const AnnoySketcher *sketcher)
+{
+	return sketcher->metric != ANNOY_METRIC_L1 &&
+		(sketcher->metric != ANNOY_METRIC_JACCARD || sketcher->codes_are_bits);
+}
+
+/*
+ * What upper bounds need beside the codes' own error.  AnnoyBoundToDistance
+ * will take from them what lower bounds need; as much again is for the other
+ * side.
+ */
+static void
+prepare_upper_bounds(AnnoyQuery *query, const AnnoySketcher *sketcher)
+{
+	double		allowance = cut_allowance(query);
+
+	query->upper_factor = 1.0;
+	if (bounds_mean_nothing(query) || !AnnoyHasUpperBounds(sketcher))
+	{
+		query->upper_addend = INFINITY;
+		return;
+	}
+	if (query->rank.linear)
+	{
+		query->upper_addend = 4.0 * query->rounding;
+		return;
+	}
+
+	/* beyond 1 nothing is known: infinite, or a NaN */
+	query->upper_factor = (1.0 + 3.0 * FLOAT_ALLOWANCE) *
+		sqrt((1.0 + allowance) / (1.0 - allowance));
+	query->upper_addend = (1.0 + 3.0 * FLOAT_ALLOWANCE) *
+		sqrt(1.0 + allowance) * 2.0 * query->rounding;
+
+	/*
+	 * Of half the square, twice; and again as much for what the rounding
+	 * above takes from it.
+	 */
+	if (sketcher->metric == ANNOY_METRIC_COSINE)
+		query->upper_absolute = 8.0 * FLOAT_ALLOWANCE * (1.0 + allowance);
 }
 
 void
@@ -242,11 +323,10 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 	uint8_t    *table = memory;
 	char	   *next = (char *) memory + align_part(table_size(s));
 	double		norm;
-	double		factor;
+	double		factor = 1.0;
 
 	memset(query, 0, sizeof(*query));
 	query->sketch = (float *) next;
-	query->quantised = (int16_t *) (next + align_part(s * sizeof(float)));
 	query->epsilon = epsilon;
 	query->walk_factor = 1.0;
 	query->rank.linear = sketcher->metric == ANNOY_METRIC_INNER_PRODUCT;
@@ -263,13 +343,18 @@ AnnoyInitQuery(AnnoyQuery *query, void *memory, const AnnoySketcher *sketcher,
 		/* harmless numbers, should anybody look */
 		query->undefined = true;
 		memset(query->sketch, 0, s * sizeof(float));
+		norm = 0.0;
 	}
 
-	quantise_query(query, sketcher);
+	quantise_query(query, sketcher,
+				   (int16_t *) (next + align_part(s * sizeof(float))),
+				   norm * factor);
 	if (sketcher->codes_are_bits)
 		make_bit_table(query, table, sketcher, vector, scratch);
 	else
 		make_table(query, table, s);
+	query->cut = cut_deviation(sketcher);
+	prepare_upper_bounds(query, sketcher);
 }
 
 /* Inner product of the query and an int8 vector, both dequantised. */
@@ -330,24 +415,6 @@ outsized_distance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 float
-AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
-					   float norm_squared, float extra)
-{
-	double		distance;
-
-	/* an item goes to its own kind, even if the only leaf is far from it */
-	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
-		return FLT_MAX;
-
-	distance = (double) query->norm_squared -
-		2.0 * ((double) scale * (double) query->scale * (double) product) +
-		(double) norm_squared +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
-}
-
-float
 AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 					  const int8_t *centroid, float scale, float norm_squared,
 					  float extra)
@@ -359,26 +426,6 @@ AnnoyCentroidDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	product = annoy_kernels.dot_quantised(sketcher->sketch_dimensions, centroid,
 										  query->quantised);
 	return AnnoyDistanceOfProduct(query, product, scale, norm_squared, extra);
-}
-
-float
-AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
-					float f1, float f2, float extra)
-{
-	double		product;
-	double		distance;
-
-	/* an outsized item goes to its own kind, of which there are no codes */
-	if (query->extra < 0.0f && !query->rank.linear)
-		return FLT_MAX;
-
-	/* <signs, q>: what is selected less what is not */
-	product = (double) query->scale *
-		(2.0 * (double) selected - (double) query->quantised_sum);
-	distance = (double) base + (double) f2 - (double) f1 * product +
-		((double) query->extra - (double) extra) *
-		((double) query->extra - (double) extra);
-	return distance > 0.0 ? (float) distance : 0.0f;
 }
 
 /*
@@ -397,37 +444,33 @@ AnnoyQueryMargin(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 }
 
 void
+AnnoyInitStoredItemQuery(AnnoyQuery *query, const AnnoySketcher *sketcher,
+						 const AnnoyItemSketch *item)
+{
+	memset(query, 0, sizeof(*query));
+	query->quantised = item->quantised;
+	query->walk_factor = 1.0;
+	query->extra = item->extra;
+	query->scale = item->scale;
+	query->norm_squared = item->norm_squared;
+	query->quantised_sum = sum_elements(sketcher->sketch_dimensions,
+										item->quantised);
+}
+
+void
 AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 				   const AnnoySketcher *sketcher, const float *sketch,
 				   float extra)
 {
+	AnnoyItemSketch item;
 	int64_t		squares;
 
-	memset(query, 0, sizeof(*query));
-	query->quantised = quantised;
-	query->walk_factor = 1.0;
-	query->extra = extra;
-	query->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
-											  sketch, quantised, &squares);
-	query->norm_squared = quantised_norm(query->scale, squares);
-	query->quantised_sum = sum_elements(sketcher->sketch_dimensions, quantised);
-}
-
-static bool
-bounds_mean_nothing(const AnnoyQuery *query)
-{
-	return query->undefined || query->unbounded || !isfinite(query->epsilon);
-}
-
-/* Standard deviation of a squared distance of sketches in units of itself,
- * divided by sqrt(2): what cutting dimensions away costs. */
-static double
-cut_deviation(const AnnoySketcher *sketcher)
-{
-	int			s = sketcher->sketch_dimensions;
-	int			p = sketcher->padded;
-
-	return s < p ? sqrt(1.0 / s - 1.0 / p) : 0.0;
+	item.quantised = quantised;
+	item.scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
+											sketch, quantised, &squares);
+	item.norm_squared = quantised_norm(item.scale, squares);
+	item.extra = extra;
+	AnnoyInitStoredItemQuery(query, sketcher, &item);
 }
 
 /*
@@ -440,19 +483,21 @@ static void
 begin_linear_leaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 				  double product, double norm_squared, double distance)
 {
-	double		cut = cut_deviation(sketcher);
+	double		cut = query->cut;
 	double		scaled_norm = query->scaled_norm;
 	double		base = norm_squared - 2.0 * product;
 	double		variance = ESTIMATE_VARIANCE * distance;
 
+	query->leaf_slack = 0.0;
 	if (cut > 0.0)
 	{
-		base -= 2.0 * query->epsilon * scaled_norm * sqrt(norm_squared) * cut;
+		query->leaf_slack = 2.0 * query->epsilon * scaled_norm *
+			sqrt(norm_squared) * cut;
 		variance += SIGNS_ALONG_RESIDUAL * scaled_norm * scaled_norm *
 			cut * cut * sketcher->sketch_dimensions;
 	}
 
-	query->rank.base = (float) base;
+	query->rank.base = (float) (base - query->leaf_slack);
 	query->rank.width = (float) (query->epsilon * sqrt(variance));
 }
 
@@ -485,6 +530,7 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 		(double) norm_squared;
 	if (distance < 0.0)
 		distance = 0.0;
+	query->leaf_distance = distance;
 
 	if (rank->linear)
 		begin_linear_leaf(sketcher, query, product, norm_squared, distance);
@@ -496,16 +542,47 @@ AnnoyBeginLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
 	}
 }
 
+/*
+ * Undoes rank_block (kernel.h): the lower bound's root is sqrt(b^2 + e) - b, e
+ * the estimate of the squared distance, so that the upper one's is b more than
+ * the root of b^2 + e.  The table's rounding was taken off e.
+ */
+float
+AnnoyUpperBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
+				float lower, float f1)
+{
+	double		b = (double) f1 * (double) query->rank.width;
+	double		slack = 2.0 * (double) f1 * (double) query->slack;
+	double		root;
+
+	if (sketcher->codes_are_bits)
+		return query->similarity ?
+			(float) ((double) lower * (1.0 + 2.0 * FLOAT_ALLOWANCE)) : lower;
+
+	/* unbounded items, and factors that no item has */
+	if (!(f1 >= 0.0f))
+		return FLT_MAX;
+	if (query->rank.linear)
+	{
+		if (lower < -0.5f * FLT_MAX)
+			return FLT_MAX;
+		return AnnoyFinishUpperBound(query, (double) lower + 2.0 * b,
+									 slack + 2.0 * query->leaf_slack);
+	}
+	if (f1 == 0.0f && lower == 0.0f)
+		return FLT_MAX;
+	root = sqrt((double) lower) + b;
+	return AnnoyFinishUpperBound(query, sqrt(root * root + slack) + b, 0.0);
+}
+
 /* Lower bound of a Euclidean distance before it was cut and rounded. */
 static double
-euclidean_bound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
-				float lower)
+euclidean_bound(const AnnoyQuery *query, float lower)
 {
-	double		cut = cut_deviation(sketcher);
 	double		bound = lower > 0.0f ? sqrt((double) lower) : 0.0;
 
-	if (cut > 0.0)
-		bound /= sqrt(1.0 + query->epsilon * sqrt(2.0) * cut);
+	if (query->cut > 0.0)
+		bound /= sqrt(1.0 + cut_allowance(query));
 	bound = (bound - query->rounding) * (1.0 - FLOAT_ALLOWANCE);
 	return bound > 0.0 ? bound : 0.0;
 }
@@ -599,7 +676,7 @@ AnnoyBoundToDistance(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	if (bounds_mean_nothing(query))
 		return 0.0;
 
-	bound = euclidean_bound(sketcher, query, lower);
+	bound = euclidean_bound(query, lower);
 	switch (sketcher->metric)
 	{
 		case ANNOY_METRIC_L2:

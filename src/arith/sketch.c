@@ -269,12 +269,24 @@ rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 		memcpy(out, in, (size_t) s * sizeof(float));
 }
 
-/* Pads d floats at the beginning of scratch with zeros up to p. */
+/*
+ * Pads the d floats at the beginning of scratch with zeros up to p, folds them
+ * if there is a plan for that, and rotates them.
+ */
 static void
-pad_with_zeros(const AnnoySketcher *sketcher, float *scratch)
+pad_and_rotate(const AnnoySketcher *sketcher, float *scratch, float *out)
 {
 	memset(scratch + sketcher->dimensions, 0,
 		   (size_t) (sketcher->padded - sketcher->dimensions) * sizeof(float));
+	if (sketcher->fold != NULL)
+	{
+		float	   *folded = scratch + sketcher->padded;
+
+		fold_runs(sketcher, scratch, folded);
+		memcpy(scratch, folded,
+			   (size_t) sketcher->sketch_dimensions * sizeof(float));
+	}
+	rotate(sketcher, scratch, out);
 }
 
 void
@@ -340,14 +352,13 @@ AnnoyInitSketcher(AnnoySketcher *sketcher, void *memory, AnnoyMetric metric,
 		sketcher->fold = plan;
 	}
 
-	if (centre != NULL && !bits)
+	if (sketcher->centre != NULL)
 	{
 		float	   *scratch = (float *) ((char *) memory + plans_size(padded));
 		float	   *rotated = rotated_half(sketcher, scratch);
 
 		memcpy(scratch, centre, (size_t) dimensions * sizeof(float));
-		pad_with_zeros(sketcher, scratch);
-		rotate(sketcher, scratch, rotated);
+		pad_and_rotate(sketcher, scratch, rotated);
 		sketcher->rotated_centre = rotated;
 	}
 }
@@ -390,20 +401,29 @@ measure_vector(const AnnoySketcher *sketcher, const float *vector,
 	return true;
 }
 
+/* A factor of 1 changes nothing in double either, and is most frequent. */
+static void
+transform(const AnnoySketcher *sketcher, const float *vector, double factor,
+		  float *out)
+{
+	int			dimensions = sketcher->dimensions;
+
+	if (factor == 1.0)
+		memcpy(out, vector, (size_t) dimensions * sizeof(float));
+	else
+		annoy_kernels.scale(dimensions, vector, factor, out);
+}
+
 bool
 AnnoyTransformVector(const AnnoySketcher *sketcher, const float *vector,
 					 float *out, double *norm, bool *unbounded)
 {
-	int			dimensions = sketcher->dimensions;
 	double		factor;
 
 	if (!measure_vector(sketcher, vector, norm, &factor, unbounded))
 		return false;
 
-	if (factor == 1.0)
-		memcpy(out, vector, (size_t) dimensions * sizeof(float));
-	else
-		annoy_kernels.scale_and_centre(dimensions, vector, factor, NULL, out);
+	transform(sketcher, vector, factor, out);
 	return true;
 }
 
@@ -425,7 +445,24 @@ sketch_bits(const AnnoySketcher *sketcher, const float *vector, double factor,
 		sketch[i] = 0.0f;
 }
 
-/* Scales, centres, pads, folds and rotates. */
+void
+AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch)
+{
+	const float *centre = sketcher->rotated_centre;
+	int			i;
+
+	if (centre != NULL)
+		for (i = 0; i < sketcher->sketch_dimensions; i++)
+			sketch[i] -= centre[i];
+}
+
+/*
+ * The centre is subtracted last, so that whoever does not know it yet can make
+ * sketches and centre them later, to the same bits.  The price is that the
+ * rotation rounds a vector far from the origin as the large one that it is, to
+ * 4 to 8 times what rounding its elements to float has cost (test_sketch).
+ * Bounds allow for that (query.c, ROTATION_ROUNDING).
+ */
 static void
 finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 			  double factor, float *scratch, float *sketch)
@@ -435,18 +472,9 @@ finish_sketch(const AnnoySketcher *sketcher, const float *vector,
 		sketch_bits(sketcher, vector, factor, sketch);
 		return;
 	}
-	annoy_kernels.scale_and_centre(sketcher->dimensions, vector, factor,
-								   sketcher->centre, scratch);
-	pad_with_zeros(sketcher, scratch);
-	if (sketcher->fold != NULL)
-	{
-		float	   *folded = scratch + sketcher->padded;
-
-		fold_runs(sketcher, scratch, folded);
-		memcpy(scratch, folded,
-			   (size_t) sketcher->sketch_dimensions * sizeof(float));
-	}
-	rotate(sketcher, scratch, sketch);
+	transform(sketcher, vector, factor, scratch);
+	pad_and_rotate(sketcher, scratch, sketch);
+	AnnoyCentreSketch(sketcher, sketch);
 }
 
 /* M is a float: the largest norm at build may be a little above it. */
@@ -476,6 +504,87 @@ AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 
 	finish_sketch(sketcher, vector, factor, scratch, sketch);
 	return true;
+}
+
+bool
+AnnoyMakeItemSketch(const AnnoySketcher *sketcher, const float *vector,
+					float *scratch, int16_t *quantised, AnnoyItemSketch *item)
+{
+	float	   *sketch = rotated_half(sketcher, scratch);
+	int64_t		squares;
+
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, &item->extra,
+						 &item->unbounded))
+		return false;
+	item->quantised = quantised;
+	item->scale = AnnoyQuantiseSketchSquares(sketcher->sketch_dimensions,
+											 sketch, quantised, &squares);
+	item->norm_squared = (float) ((double) item->scale * (double) item->scale *
+								  (double) squares);
+	return true;
+}
+
+bool
+AnnoyMakeStoredSketch(const AnnoySketcher *sketcher, const float *vector,
+					  float *scratch, float *sketch, float *extra,
+					  bool *unbounded)
+{
+	int			s = sketcher->sketch_dimensions;
+	int16_t    *quantised = (int16_t *) scratch;
+	float		scale;
+
+	if (!AnnoyMakeSketch(sketcher, vector, scratch, sketch, extra, unbounded))
+		return false;
+	scale = AnnoyQuantiseSketch(s, sketch, quantised);
+	annoy_kernels.dequantise(s, quantised, scale, sketch);
+	return true;
+}
+
+size_t
+AnnoyPackedSize(const AnnoySketcher *sketcher)
+{
+	size_t		s = (size_t) sketcher->sketch_dimensions;
+
+	return sketcher->codes_are_bits ? s / 8 : s * sizeof(int16_t);
+}
+
+void
+AnnoyPackSketch(const AnnoySketcher *sketcher, const int16_t *quantised,
+				void *packed)
+{
+	uint8_t    *bits = packed;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(packed, quantised, AnnoyPackedSize(sketcher));
+		return;
+	}
+	memset(bits, 0, AnnoyPackedSize(sketcher));
+	for (i = 0; i < sketcher->dimensions; i++)
+		bits[i / 8] |= (uint8_t) ((quantised[i] > 0) << i % 8);
+}
+
+/* The numbers that sketch_bits leads to. */
+void
+AnnoyUnpackSketch(const AnnoySketcher *sketcher, const void *packed,
+				  int16_t *quantised)
+{
+	const uint8_t *bits = packed;
+	int16_t		clear = sketcher->metric == ANNOY_METRIC_HAMMING ?
+		-ANNOY_QUANTISED_MAX : 0;
+	int			i;
+
+	if (!sketcher->codes_are_bits)
+	{
+		memcpy(quantised, packed, AnnoyPackedSize(sketcher));
+		return;
+	}
+	for (i = 0; i < sketcher->dimensions; i++)
+		quantised[i] = (bits[i / 8] >> i % 8 & 1) != 0 ?
+			ANNOY_QUANTISED_MAX : clear;
+	for (; i < sketcher->sketch_dimensions; i++)
+		quantised[i] = 0;
 }
 
 bool

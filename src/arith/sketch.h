@@ -5,9 +5,9 @@
  *	  codes, query tables and bounds.  The only layer that knows metrics.
  *
  * A vector x of d dimensions becomes a sketch of s = AnnoySketchDimensions(d)
- * floats: transformed for its metric (cosine: divided by its norm), centred,
- * rotated by a seeded random orthonormal transform of the padded dimensions
- * p = d rounded up to 16, and cut to the first s, scaled by sqrt(p / s).
+ * floats: transformed for its metric (cosine: divided by its norm), rotated by
+ * a seeded random orthonormal transform of the padded dimensions p = d rounded
+ * up to 16, cut to the first s, scaled by sqrt(p / s), and centred.
  * Squared distances of sketches equal those of the transformed vectors where
  * s = p and estimate them without bias where s < p.
  *
@@ -30,6 +30,7 @@
 #ifndef ANNOY_SKETCH_H
 #define ANNOY_SKETCH_H
 
+#include <float.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,7 +84,8 @@ typedef struct AnnoySketcher
 	bool		outsized_apart; /* trees have a subtree for larger norms;
 								 * false unless set after AnnoyInitSketcher */
 	const float *centre;		/* float[d], or NULL for the origin */
-	const float *rotated_centre;	/* float[s]: its sketch; NULL for the origin */
+	const float *rotated_centre;	/* float[s]: what is subtracted from rotated
+									 * vectors; NULL for the origin */
 	bool		codes_are_bits; /* short bit strings; not rotated */
 	int			rotated;		/* dimensions that are rotated: p, or s for
 								 * bit strings */
@@ -139,6 +141,31 @@ extern bool AnnoyMakeSketch(const AnnoySketcher *sketcher, const float *vector,
 							bool *unbounded);
 
 /*
+ * An item's sketch, as everything in the forest is made of it, is by definition
+ * what its quantised form means: scale * quantised[].  A build keeps nothing
+ * else of a row, and whoever makes the sketch again gets the same codes.
+ */
+typedef struct AnnoyItemSketch
+{
+	const int16_t *quantised;	/* int16[s] */
+	float		scale;
+	float		norm_squared;	/* of scale * quantised[] */
+	float		extra;			/* as above */
+	bool		unbounded;
+} AnnoyItemSketch;
+
+/* quantised: int16[s], the item's afterwards. */
+extern bool AnnoyMakeItemSketch(const AnnoySketcher *sketcher,
+								const float *vector, float *scratch,
+								int16_t *quantised, AnnoyItemSketch *item);
+
+/* The same as floats, float[s]. */
+extern bool AnnoyMakeStoredSketch(const AnnoySketcher *sketcher,
+								  const float *vector, float *scratch,
+								  float *sketch, float *extra,
+								  bool *unbounded);
+
+/*
  * The same for a query, which for inner products is scaled to norm M.  *norm:
  * that of the vector; *factor: what it was scaled by.
  */
@@ -148,6 +175,12 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
 								 bool *unbounded);
 
 /*
+ * Sketches of a sketcher without a centre become those of the same sketcher
+ * with one, to the last bit.
+ */
+extern void AnnoyCentreSketch(const AnnoySketcher *sketcher, float *sketch);
+
+/*
  * Where an item belongs in the forest.  That is its sketch.  But for an inner
  * product an item of a larger norm than M, which has come after the build, is
  * placed in its direction at norm M, unless it has a subtree of its own: its
@@ -155,6 +188,16 @@ extern bool AnnoyMakeQuerySketch(const AnnoySketcher *sketcher,
  */
 extern void AnnoyPlaceSketch(const AnnoySketcher *sketcher,
 							 const float *sketch, float *placed);
+
+/*
+ * Sketches at rest: bytes, and from and to int16[s].  Those of short bit
+ * strings are packed, as bits; else the bytes are the int16[s].
+ */
+extern size_t AnnoyPackedSize(const AnnoySketcher *sketcher);
+extern void AnnoyPackSketch(const AnnoySketcher *sketcher,
+							const int16_t *quantised, void *packed);
+extern void AnnoyUnpackSketch(const AnnoySketcher *sketcher,
+							  const void *packed, int16_t *quantised);
 
 /* Largest power of two, not above n, that is a whole block of a rotation. */
 extern int	AnnoyRotationBlock(int n);
@@ -219,7 +262,7 @@ typedef struct AnnoyQuery
 	bool		undefined;		/* no direction: every distance is NaN */
 	bool		unbounded;		/* bounds mean nothing */
 	float	   *sketch;			/* float[s]: scale * quantised[] */
-	int16_t    *quantised;		/* int16[s] */
+	const int16_t *quantised;	/* int16[s] */
 	float		scale;			/* of quantised */
 	int32_t		quantised_sum;	/* of all its elements */
 	float		norm_squared;	/* of the sketch */
@@ -234,6 +277,22 @@ typedef struct AnnoyQuery
 	float		epsilon;
 	float		slack;			/* rounding of the table, already in
 								 * rank.bias */
+	double		cut;			/* see cut_deviation in query.c */
+	/* from upper bounds in the sketches' space to those of distances */
+	double		upper_factor;
+	double		upper_addend;
+	double		upper_absolute;
+	/* of a leaf */
+	double		leaf_distance;	/* |q - c|^2 */
+	double		leaf_slack;		/* linear: what base lost to cut dimensions */
+	/* of a leaf whose codes are refined: AnnoyBeginRefinement */
+	int			code_bits;
+	int			planes_size;	/* bytes */
+	int32_t		level_shift;	/* 2 <v - u, q>, q quantised */
+	double		cut_variance;	/* linear: added by cut dimensions */
+	double		leaf_root;		/* |q - c| */
+	double		centroid_norm;
+	double		root_s;
 	/* L1: quotients of distances and the roots of their lower bounds */
 	bool		learns_ratio;
 	int			ratio_count;
@@ -266,6 +325,11 @@ extern void AnnoyInitItemQuery(AnnoyQuery *query, int16_t *quantised,
 							   const AnnoySketcher *sketcher,
 							   const float *sketch, float extra);
 
+/* The same from a quantised sketch, which stays where it is. */
+extern void AnnoyInitStoredItemQuery(AnnoyQuery *query,
+									 const AnnoySketcher *sketcher,
+									 const AnnoyItemSketch *item);
+
 /*
  * Squared distance in the walk's space from the query to an int8 centroid
  * (scale, sum of squares of the dequantised centroid, extra coordinate); the
@@ -281,18 +345,47 @@ extern float AnnoyCentroidDistance(const AnnoySketcher *sketcher,
  * who compute many at once; not for outsized leaves (extra < 0) of an inner
  * product's query.
  */
-extern float AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product,
-									float scale, float norm_squared,
-									float extra);
+static inline float
+AnnoyDistanceOfProduct(const AnnoyQuery *query, int32_t product, float scale,
+					   float norm_squared, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		distance;
+
+	/* an item goes to its own kind, even if the only leaf is far from it */
+	if ((extra < 0.0f) != (query->extra < 0.0f) && !query->rank.linear)
+		return FLT_MAX;
+
+	distance = (double) query->norm_squared -
+		2.0 * ((double) scale * (double) query->scale * (double) product) +
+		(double) norm_squared + further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * An estimate of the same from a code of AnnoyEncodeCentroid.  base: the
  * distance to its reference, with extra = query->extra.  selected: the sum of
  * those elements of query->quantised whose bits are set.
  */
-extern float AnnoyDistanceOfCode(const AnnoyQuery *query, float base,
-								 int32_t selected, float f1, float f2,
-								 float extra);
+static inline float
+AnnoyDistanceOfCode(const AnnoyQuery *query, float base, int32_t selected,
+					float f1, float f2, float extra)
+{
+	double		further = (double) query->extra - (double) extra;
+	double		product;
+	double		distance;
+
+	/* an outsized item goes to its own kind, of which there are no codes */
+	if (query->extra < 0.0f && !query->rank.linear)
+		return FLT_MAX;
+
+	/* <signs, q>: what is selected less what is not */
+	product = (double) query->scale *
+		(2.0 * (double) selected - (double) query->quantised_sum);
+	distance = (double) base + (double) f2 - (double) f1 * product +
+		further * further;
+	return distance > 0.0 ? (float) distance : 0.0f;
+}
 
 /*
  * Margin of the query to a hyperplane: scale * <normal, q> + extra_weight *
@@ -346,5 +439,47 @@ extern void AnnoyObserveDistance(AnnoyQuery *query, float lower,
  */
 extern double AnnoyBoundToDistance(const AnnoySketcher *sketcher,
 								   const AnnoyQuery *query, float lower);
+
+/*
+ * Upper bounds, of as many standard deviations, to find a threshold with before
+ * any distance is known: it is very probable that no more than a few of those
+ * entries whose upper bound is up to some number have a distance beyond
+ * AnnoyBoundToDistance of that number.  So they are in the units of lower
+ * bounds, but wider than the sketches need, by what AnnoyBoundToDistance takes
+ * off.  FLT_MAX where nothing is known (and of damaged factors).
+ *
+ * False where distances of sketches do not limit those of the operator from
+ * above: for L1, whose quotient is not known, and the Jaccard distances of long
+ * strings, whose lengths are not.
+ */
+extern bool AnnoyHasUpperBounds(const AnnoySketcher *sketcher);
+
+/*
+ * Of an entry, from its lower bound and f1, in the leaf of AnnoyBeginLeaf.
+ * Where codes are bits, which say all, both bounds are the same (for Jaccard
+ * distances but for rounding).
+ */
+extern float AnnoyUpperBound(const AnnoySketcher *sketcher,
+							 const AnnoyQuery *query, float lower, float f1);
+
+/*
+ * The last step of it: from an upper bound of the distance of sketches or,
+ * linear, of what lower bounds are of.  rounding: what has yet to be added to
+ * the latter, or to the square of the former.
+ */
+static inline float
+AnnoyFinishUpperBound(const AnnoyQuery *query, double upper, double rounding)
+{
+	if (query->rank.linear)
+		upper += query->upper_addend + rounding;
+	else
+	{
+		upper = upper * query->upper_factor + query->upper_addend;
+		upper = upper * upper + query->upper_absolute +
+			query->upper_factor * query->upper_factor * rounding;
+	}
+	/* a NaN fails the comparison */
+	return upper < (double) FLT_MAX ? (float) upper : FLT_MAX;
+}
 
 #endif							/* ANNOY_SKETCH_H */

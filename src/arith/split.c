@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -138,6 +139,45 @@ AnnoyMeanSketch(const AnnoySketchSet *set, const int32_t *items, int count,
 	for (i = 0; i < s; i++)
 		mean[i] *= share;
 	*mean_extra = (float) (extra / count);
+}
+
+int
+AnnoyFindNearestCentroid(const AnnoyCentroidSet *set, const int16_t *quantised,
+						 float scale, float extra, int32_t *products,
+						 float *distances, float *distance)
+{
+	int			s = set->sketch_dimensions;
+	int			count = set->count;
+	float		factor = -2.0f * scale;
+	float		least[ANNOY_RUN];
+	float		nearest = FLT_MAX;
+	int			i;
+	int			j;
+
+	annoy_kernels.dot_quantised_many(s, count, set->centroids, (size_t) s,
+									 quantised, products);
+	for (i = 0; i < count; i++)
+	{
+		float		further = extra - set->extra[i];
+
+		distances[i] = set->norm_squared[i] + further * further +
+			factor * set->scale[i] * (float) products[i];
+	}
+
+	/* a run at a time, without a branch that cannot be foreseen */
+	for (i = count; i < count + ANNOY_RUN; i++)
+		distances[i] = FLT_MAX;
+	for (j = 0; j < ANNOY_RUN; j++)
+		least[j] = FLT_MAX;
+	for (i = 0; i < count; i += ANNOY_RUN)
+		for (j = 0; j < ANNOY_RUN; j++)
+			least[j] = distances[i + j] < least[j] ? distances[i + j] : least[j];
+	for (j = 0; j < ANNOY_RUN; j++)
+		nearest = least[j] < nearest ? least[j] : nearest;
+	*distance = nearest;
+	for (i = 0; i < count - 1 && distances[i] != nearest; i++)
+		;
+	return i;
 }
 
 static int32_t

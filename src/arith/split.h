@@ -23,6 +23,17 @@ typedef struct AnnoySketchSet
 	float	   *extra;			/* [count] */
 } AnnoySketchSet;
 
+/* Centroids of cells, side by side. */
+typedef struct AnnoyCentroidSet
+{
+	int			sketch_dimensions;	/* s */
+	int			count;
+	int8_t	   *centroids;		/* [count][s] */
+	float	   *scale;			/* [count] */
+	float	   *norm_squared;	/* [count] */
+	float	   *extra;			/* [count] */
+} AnnoyCentroidSet;
+
 /* A hyperplane: margin(x) = scale * <normal, x> + extra_weight * x.extra - offset */
 typedef struct AnnoyHyperplane
 {
@@ -69,6 +80,16 @@ extern int	AnnoySplitItems(const AnnoySketchSet *set, int32_t *items,
 /* Margin of item i of the set. */
 extern float AnnoyItemMargin(const AnnoySketchSet *set, int32_t item,
 							 const AnnoyHyperplane *plane);
+
+/*
+ * The place of the centroid nearest to a point, the first of equally near ones;
+ * *distance: squared, less the point's squared norm.  There have to be some.
+ * scratch: int32[count + ANNOY_RUN], and float[count + ANNOY_RUN].
+ */
+extern int	AnnoyFindNearestCentroid(const AnnoyCentroidSet *set,
+									 const int16_t *quantised, float scale,
+									 float extra, int32_t *products,
+									 float *distances, float *distance);
 
 /* Mean of the named items' dequantised sketches and extras, in their order;
  * mean: float[s]. */

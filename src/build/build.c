@@ -3,24 +3,22 @@
  * build.c
  *	  Building an index: the callbacks; buildforest.c takes the steps.
  *
- * The table is read once, by the leader and perhaps workers, each a part of it
- * (buildload.c).  Each process keeps its rows; those with the smallest
- * hash(seed, TID) of all are a sample, and its mean is the centre of the
- * sketch space.  For each tree then
+ * The leader takes a sample: the rows with the smallest hash(seed, TID) of all,
+ * or, of a large table, of some of its blocks (buildspace.c).  Its mean is the
+ * centre of the sketch space.  Then the table is read once, by the leader and
+ * perhaps workers, each a part of it (buildload.c); of each row its sketch is
+ * kept.  For each tree
  *
- *	1. all items are split into cells (buildpartition.c, buildcells.c,
- *	   buildrefine.c), which gives hyperplanes, directories and the cells'
- *	   centroids;
- *	2. each item is assigned to the cell with the nearest centroid that the
+ *	1. all rows are sent to partitions, by hyperplanes of the sample, and split
+ *	   into cells (buildpartition.c, buildcells.c, buildrefine.c), which gives
+ *	   hyperplanes, directories and the cells' centroids;
+ *	2. each row is assigned to the cell with the nearest centroid that the
  *	   walk finds (buildassign.c);
- *	3. the cells become leaves (buildleaves.c).  For the first tree the items
- *	   themselves are written, in the order of its leaves; further trees read
- *	   them from there.
+ *	3. the cells become leaves (buildleaves.c).
  *
- * Each of these steps has two halves.  In the first, every process sends its
- * own items to partitions, or to batches of cells.  In the second, every
- * process does with its part of those, and the items of all in it, what there
- * is to do.  Between the halves the processes meet.
+ * Between these steps the processes meet: each sends its rows to partitions,
+ * splits its part of the partitions with the rows of all in them, assigns these,
+ * and writes its part of the leaves.
  *
  * buildstate.c has what all steps share; workers (buildparallel.c) take the same
  * steps as the leader (buildforest.c).
@@ -28,7 +26,7 @@
  * Nothing depends on the order in which rows come, nor on the memory, nor on
  * the number of processes: sets are ordered by TID before they are split,
  * random streams are seeded by hash(seed, tree, path to the node), and sizes
- * are constants.  Only the order of pages does.
+ * are functions of the table (AnnoyBuildSizes).  Only the order of pages does.
  *
  * Pages are written through shared buffers and logged when they are complete
  * (buildpages.c).
@@ -124,6 +122,22 @@ hide_from_old_snapshots(Relation index)
 	table_close(catalog, RowExclusiveLock);
 }
 
+static void
+check_memory(Relation index, const AnnoySpace *space)
+{
+	AnnoyBuildSizes sizes;
+
+	AnnoyGetBuildSizes(&sizes, space->dimensions, space->rows);
+	if (maintenance_work_mem < sizes.least_memory)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("maintenance_work_mem is too small to build annoy index \"%s\"",
+						RelationGetRelationName(index)),
+				 errdetail("A table of this size with vectors of %d dimensions needs at least %d kB, and %d kB are set.",
+						   space->dimensions, sizes.least_memory,
+						   maintenance_work_mem)));
+}
+
 IndexBuildResult *
 annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 {
@@ -131,6 +145,7 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	AnnoyBuildShared *shared = NULL;
 	TableScanDesc scan = NULL;
 	AnnoyWorkers *workers;
+	AnnoySpace *space;
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
 	BlockNumber tail;
 	bool		left_out;
@@ -140,7 +155,10 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(index));
 	tail = add_first_pages(index);
-	workers = AnnoyStartWorkers(heap, index, index_info, &shared, &scan);
+	space = AnnoyFindSpace(heap, index, index_info,
+						   AnnoyGetSeed(index, true));
+	check_memory(index, space);
+	workers = AnnoyStartWorkers(heap, index, index_info, space, &shared, &scan);
 	if (workers == NULL)
 		shared = AnnoyInitShared(NULL, heap, index, index_info->ii_Concurrent,
 								 1);
@@ -148,8 +166,8 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 	old = MemoryContextSwitchTo(build.context);
 	build.tail = ReadBuffer(index, tail);
 	build.part->tail_first = build.part->tail_last = tail;
-	AnnoyBuildForest(&build, maintenance_work_mem / shared->process_count,
-					 index_info, scan);
+	AnnoyUseSpace(&build, space, maintenance_work_mem / shared->process_count);
+	AnnoyBuildForest(&build, index_info, scan);
 
 	left_out = shared->rows_left_out;
 	index_info->ii_BrokenHotChain |= shared->broken_hot_chain || left_out;
@@ -160,6 +178,7 @@ annoybuild(Relation heap, Relation index, struct IndexInfo *index_info)
 		AnnoyEndWorkers(workers);
 	else
 		pfree(shared);
+	pfree(space);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(build.context);
 	if (left_out && ReindexIsProcessingIndex(RelationGetRelid(index)))

@@ -17,65 +17,38 @@
 #include "storage/spin.h"
 
 #include "arith/random.h"
-#include "build/buildsample.h"
+#include "build/buildspace.h"
 #include "build/buildspool.h"
 #include "definition/opclass.h"
 #include "forest/sketchset.h"
-#include "page/item.h"
 #include "page/meta.h"
 
-/*
- * Sizes that shape the forest, and so depend on the number of dimensions
- * only, never on the memory of the session.
- *
- * CELL_SET_BYTES	quantised sketches that are split in memory at once; larger
- *					sets are divided by a sample first
- * SAMPLE_BYTES		vectors of a sample (at least MIN_SAMPLE of them)
- */
-#define ANNOY_CELL_SET_BYTES (8 * 1024 * 1024)
-#define ANNOY_SAMPLE_BYTES (8 * 1024 * 1024)
-#define ANNOY_MIN_SAMPLE 256
-#define ANNOY_MAX_SAMPLE 20000
-
-/*
- * Items that are turned into leaves together, in leaves.  A cell with more
- * (of duplicates, say) is taken piece by piece.
- */
-#define ANNOY_GROUP_LEAVES 4
-
-/* Members searched for to calibrate search_k, neighbours looked for of each. */
-#define ANNOY_CALIBRATION_MEMBERS 100
+/* Neighbours looked for of each member. */
 #define ANNOY_CALIBRATION_NEIGHBORS 10
 
 /*
- * How the spare memory of a process is divided: rows stay from the load to the
- * assignment; sketches, and then items, that it keeps are beside them, and what
- * it sends to others.  Divisions of partitions that are too large take half of
- * what the one above has.
+ * How the spare memory of a process is divided: records stay from the load to
+ * the last tree's leaves; beside them are those on their way to others, and
+ * lists of those that stay.  Divisions of partitions that are too large take half
+ * of what the one above has.
  */
-#define ANNOY_ROWS_SHARE 0.45
-#define ANNOY_SKETCHES_SHARE 0.25
-#define ANNOY_ITEMS_SHARE 0.40
-#define ANNOY_SENT_SHARE 0.10
+#define ANNOY_RECORDS_SHARE 0.70
+#define ANNOY_MOVED_SHARE 0.15
 
 /* Rows between two reports of progress. */
 #define ANNOY_PROGRESS_ROWS 1024
 
-/* A row: heap TIDs are kept as integers of the same order. */
-typedef struct AnnoyBuildItem
+/* A row on its way through a build: all that an entry of a leaf is made of. */
+typedef struct AnnoySketchRecord
 {
-	int64		tid;			/* AnnoyPackTid */
-	int64		address;		/* packed: of the item; 0 in the first tree */
-	struct varlena *value;
-	bool		stays;			/* value is valid beyond the next call */
-} AnnoyBuildItem;
-
-/* A row on its way through a build, as spools have it. */
-typedef struct AnnoyRowRecord
-{
-	int64		tid;
-	char		value[FLEXIBLE_ARRAY_MEMBER];	/* a varlena */
-} AnnoyRowRecord;
+	ItemPointerData tid;
+	bool		unbounded;
+	float		scale;
+	float		norm_squared;
+	float		extra;
+	uint32		cell;			/* once it is assigned */
+	char		sketch[FLEXIBLE_ARRAY_MEMBER];	/* AnnoyPackedSize */
+} AnnoySketchRecord;
 
 /* A directory of the cells of a tree, before its leaves are written. */
 typedef struct AnnoyCellDirectory
@@ -83,6 +56,7 @@ typedef struct AnnoyCellDirectory
 	BlockNumber block;
 	uint32		first_cell;		/* number of its first cell in the tree */
 	uint32		cell_count;
+	int32		partition;		/* that it is of */
 	int32		batch;			/* that its items are in */
 	AnnoyParent parent;
 	uint64		path;			/* to its place: seeds its splits */
@@ -95,15 +69,16 @@ typedef struct AnnoyCells
 	int			directory_count;
 	int			directories_allocated;
 	int			batch_count;
+	int32	   *batch_partitions;	/* [batch_count]: a batch is of one */
 } AnnoyCells;
 
 /* What a process tells the others about what it has done. */
 typedef struct AnnoyBuildPart
 {
-	int			sample_count;
 	BlockNumber tail_first;		/* its tail pages, or invalid */
 	BlockNumber tail_last;
-	AnnoySpoolSummary spool;	/* of sketches, then of items */
+	AnnoySpoolSummary sent;		/* records of others' partitions */
+	AnnoySpoolSummary moved;	/* records in batches */
 	int			results;		/* partitions that it has split */
 	bool		joined;			/* it was there from the first step on */
 } AnnoyBuildPart;
@@ -125,12 +100,9 @@ typedef struct AnnoyBuildShared
 
 	/* load: under the mutex, by all */
 	slock_t		mutex;
-	int			dimensions;		/* 0: no row yet */
-	uint32		value_size;		/* VARSIZE of every value */
 	int64		items;			/* rows in leaves */
 	int64		tail_items;
 	double		heap_tuples;
-	float		max_norm;
 	bool		broken_hot_chain;
 	bool		rows_left_out;	/* that an old snapshot may see */
 
@@ -139,15 +111,13 @@ typedef struct AnnoyBuildShared
 	pg_atomic_uint64 rows_done; /* progress of a phase */
 
 	/* the tree at hand */
-	AnnoyChild	root;			/* by the one who makes it */
-	BlockNumber item_blocks;	/* pages that may have items, later trees */
+	AnnoyChild	roots[2];		/* of its items and of the outsized ones, or
+								 * without a block; by the one who makes it */
 	int			directory_count;
 	uint32		cell_count;
 	int			batch_count;
 
 	/* calibration: by all, each for its members */
-	int			sample_count;
-	int			member_count;
 	int			neighbors[ANNOY_CALIBRATION_MEMBERS];
 	int64		positions[ANNOY_CALIBRATION_MEMBERS][ANNOY_CALIBRATION_NEIGHBORS];
 
@@ -170,34 +140,28 @@ typedef struct AnnoyBuild
 	AnnoyBuildShared *shared;
 	AnnoyBuildPart *part;		/* this process's own */
 	int			process;		/* 0: the leader */
-	int			joined_count;	/* processes that take part */
-	int			turn;			/* of this one among them, from 0 on */
+	int		   *seats;			/* [process_count]: who does the parts of each,
+								 * which may have come too late */
 	bool		parallel;
 	FileSet    *files;			/* NULL if the leader is alone */
 
 	/* load */
-	int			dimensions;		/* 0: no row yet */
-	AnnoySketcher raw_sketcher; /* without a centre */
 	int64		items;			/* rows in leaves: of this process, then all */
 	int64		tail_items;
-	float		max_norm;
-	AnnoySpool *rows;			/* of this process: AnnoyRowRecords */
-	Size		value_size;		/* VARSIZE of a value: all are of one size */
-	AnnoySampler sampler;
+	AnnoySpool *records;		/* of this process, if several trees need them */
 	Buffer		tail;			/* last tail page, pinned, or invalid */
 
 	/* geometry */
+	const AnnoySpace *space;
+	AnnoyBuildSizes sizes;
 	AnnoyForest *forest;		/* roots are set tree by tree */
+	AnnoyChild *outsized_roots; /* [n_trees], or without a block */
 	AnnoySketchSet sample_set;	/* of the sample, by TID */
-	int			sample_count;
-	AnnoySampleRow *members;	/* to calibrate with, by hash */
-	float	   *scratch;		/* of AnnoyMakeSketch */
-	float	   *sketch;			/* one sketch */
-	float	   *floats;			/* one vector as floats */
+	Size		record_size;	/* of an AnnoySketchRecord */
+	int16	   *unpacked;		/* one sketch */
 
 	/* pages */
 	AnnoyExtender extender;
-	AnnoyItemWriter writer;
 	BlockNumber inner_block;	/* inner page with room, or invalid */
 	BlockNumber *open_blocks;	/* inner pages and directories, not logged yet */
 	int64		open_count;
@@ -209,6 +173,13 @@ static inline Size
 AnnoyShareMemory(const AnnoyBuild *build, double share)
 {
 	return (Size) (build->spare_mem * share) * 1024;
+}
+
+/* What two at a time may have of the room of a set, while there is none. */
+static inline Size
+AnnoyBorrowedMemory(const AnnoyBuild *build)
+{
+	return build->sizes.set_bytes * 3 / 8;
 }
 
 /* The shared state at the beginning; in the current context if memory is NULL. */
@@ -237,15 +208,19 @@ extern void AnnoySetProgress(AnnoyBuild *build, int parameter, int64 value);
 /* Counts a row that a process is done with; the leader reports all of them. */
 extern void AnnoyCountRow(AnnoyBuild *build, int64 *rows);
 
-/* Sketches a value into build->sketch. */
-extern void AnnoySketchValue(AnnoyBuild *build, const struct varlena *value,
-							 float *extra, bool *unbounded);
+/* Takes over the space; needs no row. */
+extern void AnnoyUseSpace(AnnoyBuild *build, AnnoySpace *space, int work_mem);
 
-/* Whether a partition, or a batch, is this process's: they have turns. */
+/* A record's sketch, valid until the next call. */
+extern void AnnoyReadRecord(AnnoyBuild *build, const AnnoySketchRecord *record,
+							AnnoyItemSketch *item);
+
+/* Whether a partition is this process's: they have turns. */
 static inline bool
-AnnoyIsOwnPart(const AnnoyBuild *build, int number)
+AnnoyIsOwnPart(const AnnoyBuild *build, int partition)
 {
-	return number % build->joined_count == build->turn;
+	return build->seats[partition % build->shared->process_count] ==
+		build->process;
 }
 
 /* The number of the next piece of work, from 0 on. */

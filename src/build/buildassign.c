@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * buildassign.c
- *	  Second step of a tree: sending its items to cells.
+ *	  Second step of a tree: sending its rows to cells.
  *
- * Each item goes to the cell with the nearest centroid among those that a
+ * Each row goes to the cell with the nearest centroid among those that a
  * short walk of the tree finds: one step of Lloyd's algorithm (IEEE Trans.
- * Inf. Theory 28, 1982).  The items of neighbouring directories are a batch,
+ * Inf. Theory 28, 1982).  The rows of neighbouring directories are a batch,
  * small enough to be put in order in memory; that of a cell with very many
- * items (of duplicates, say) is not, and is sorted by a tuplesort.
+ * rows (of duplicates, say) is not, and is sorted by a tuplesort.
  *
- * Each batch belongs to a process, in turns, so that a process can keep what it
- * has of its own ones.  If all its rows are in memory, they stay where they
- * are, and what is kept are pointers to them.
+ * Batches belong to the process whose partition they are of, so that most rows
+ * stay where they are.  Records that are in memory do, and are listed; the
+ * others are written again.
  *
  * Files of a build with workers:
  *
- *	items.N		process N's items of others' batches
+ *	items.N		process N's rows of others' batches, and what it has no room for
  *
  *-------------------------------------------------------------------------
  */
@@ -32,12 +32,14 @@
 
 #include "annoycompat.h"
 #include "build/buildassign.h"
-#include "build/buildstream.h"
 #include "build/buildwalk.h"
 
-/* Items whose values are asked for ahead, and bytes of them. */
+/* Rows that are asked for ahead, and bytes of them. */
 #define ITEMS_AHEAD 4
 #define BYTES_AHEAD 512
+
+/* What the copy of a tree is allocated in: little is left over at the end. */
+#define COPY_BLOCK_BYTES (64 * 1024)
 
 #define ITEM_FILE "items"
 
@@ -48,25 +50,29 @@ typedef struct BatchOrder
 {
 	uint32		cell;
 	int64		tid;
-	int64		address;
-	struct varlena *value;
+	AnnoySketchRecord *record;
 } BatchOrder;
+
+/* A record as a bytea, for a tuplesort. */
+typedef struct SortedRecord
+{
+	int32		vl_len_;
+	int32		unused;
+	AnnoySketchRecord record;
+} SortedRecord;
 
 struct AnnoyBatchReader
 {
 	AnnoyBuild *build;
 	AnnoyCells *cells;
 
-	/* items of this process's batches: what it has found itself ... */
-	bool		by_reference;	/* records have pointers */
-	Size		kept_size;		/* of a record */
-	AnnoySpool *kept;
-	AnnoySpoolReader *kept_reader;
+	/* rows of this process's batches: records that stay in memory ... */
+	AnnoySpool *listed;			/* pointers to them */
+	AnnoySpoolReader *listed_reader;
 
-	/* ... and what others have sent */
-	Size		sent_size;
-	AnnoySpool *sent;			/* to them; NULL without workers */
-	AnnoySpoolReader *sent_reader;
+	/* ... and records that were written again, by all processes */
+	AnnoySpool *moved;			/* with workers only until it is finished */
+	AnnoySpoolReader *moved_reader;
 
 	/* the batch at hand: in memory, or sorted */
 	int			batch;			/* -1: none yet */
@@ -83,149 +89,133 @@ struct AnnoyBatchReader
  * ---------------------------------------------------------------------
  */
 
-/* A record with the value itself. */
+/* Sends a row to the batch of its directory. */
 static void
-fill_record(AnnoyItemRecord *record, Size size, uint32 cell,
-			const BatchOrder *item, Size value_size)
-{
-	SET_VARSIZE(record, size);
-	record->cell = cell;
-	record->tid = item->tid;
-	record->address = item->address;
-	memcpy(record->value, item->value, value_size);
-}
-
-/* Sends an item to the batch of its directory. */
-static void
-send_item(AnnoyBatchReader *reader, const AnnoyCellDirectory *directory,
-		  uint32 cell, const AnnoyBuildItem *item)
-{
-	BatchOrder	place = {directory->first_cell + cell, item->tid,
-	item->address, item->value};
-
-	if (!AnnoyIsOwnPart(reader->build, directory->batch))
-		fill_record(AnnoyPutRecord(reader->sent, directory->batch),
-					reader->sent_size, place.cell, &place,
-					reader->build->value_size);
-	else if (reader->by_reference)
-		memcpy(AnnoyPutRecord(reader->kept, directory->batch), &place,
-			   sizeof(BatchOrder));
-	else
-		fill_record(AnnoyPutRecord(reader->kept, directory->batch),
-					reader->kept_size, place.cell, &place,
-					reader->build->value_size);
-}
-
-/* Sends every item of this process to its cell. */
-static void
-assign_items(AnnoyBatchReader *reader, int tree)
+send_record(AnnoyBatchReader *reader, int batch, AnnoySketchRecord *record,
+			bool stays)
 {
 	AnnoyBuild *build = reader->build;
-	int			s = build->forest->sketcher.sketch_dimensions;
+
+	if (stays && AnnoyIsOwnPart(build, reader->cells->batch_partitions[batch]))
+		memcpy(AnnoyPutRecord(reader->listed, batch), &record,
+			   sizeof(AnnoySketchRecord *));
+	else
+		memcpy(AnnoyPutRecord(reader->moved, batch), record,
+			   build->record_size);
+}
+
+/* Sends the rows of a partition to their cells. */
+static void
+assign_partition(AnnoyBatchReader *reader, AnnoySpoolReader *rows,
+				 AnnoyTreeCopy *copy, int64 *count)
+{
+	AnnoyBuild *build = reader->build;
+	AnnoySketchRecord *record;
+	bool		stays;
+
+	while ((record = AnnoyNextRecord(rows, &stays)) != NULL)
+	{
+		AnnoyItemSketch item;
+		AnnoyQuery	query;
+		int			number;
+		uint32		cell;
+		const AnnoyCellDirectory *directory;
+
+		CHECK_FOR_INTERRUPTS();
+		AnnoyReadRecord(build, record, &item);
+		AnnoyInitStoredItemQuery(&query, &build->forest->sketcher, &item);
+		AnnoyChooseCell(copy, &query, &number, &cell);
+		directory = &reader->cells->directories[number];
+		record->cell = directory->first_cell + cell;
+		send_record(reader, directory->batch, record, stays);
+		AnnoyCountRow(build, count);
+	}
+}
+
+/* Sends every row of this process's partitions to its cell. */
+static void
+assign_rows(AnnoyBatchReader *reader, AnnoyPartitions *partitions, int tree)
+{
+	AnnoyBuild *build = reader->build;
+	AnnoySpoolReader *rows = AnnoyGetPartitionReader(partitions);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy assignment",
-												  ALLOCSET_DEFAULT_SIZES);
+												  ALLOCSET_DEFAULT_MINSIZE,
+												  ALLOCSET_DEFAULT_INITSIZE,
+												  COPY_BLOCK_BYTES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	int16	   *quantised = palloc(sizeof(int16) * s);
-	AnnoyTreeCopy *copy;
-	AnnoyItemStream stream;
-	AnnoyBuildItem item;
-	AnnoyQuery	query;
-	int64		rows = 0;
+	AnnoyTreeCopy *copies[2] = {NULL, NULL};	/* of items, of outsized ones */
+	int64		count = 0;
 
-	/* no sketches are in memory now */
-	copy = AnnoyCopyTree(build, tree, reader->cells, ANNOY_CELL_SET_BYTES +
-						 AnnoyShareMemory(build, ANNOY_SKETCHES_SHARE));
-	AnnoyBeginStream(&stream, build, tree > 0);
-	while (AnnoyNextStreamItem(&stream, &item))
+	for (int i = 0; i < AnnoyCountPartitions(partitions); i++)
 	{
-		float		extra;
-		bool		unbounded;
-		int			directory;
-		uint32		cell;
+		int			side = AnnoyIsOutsizedPartition(partitions, i) ? 1 : 0;
 
-		AnnoySketchValue(build, item.value, &extra, &unbounded);
-		AnnoyInitItemQuery(&query, quantised, &build->forest->sketcher,
-						   build->sketch, extra);
-		AnnoyChooseCell(copy, &query, &directory, &cell);
-		send_item(reader, &reader->cells->directories[directory], cell, &item);
-		AnnoyCountRow(build, &rows);
+		if (!AnnoyIsOwnPart(build, i) || AnnoyCountRecords(rows, i) == 0)
+			continue;
+		build->forest->roots[tree] = build->shared->roots[side];
+		/* a half of what sets of sketches had; records have the other */
+		if (copies[side] == NULL)
+			copies[side] = AnnoyCopyTree(build, tree, reader->cells,
+										 AnnoyBorrowedMemory(build) +
+										 AnnoyShareMemory(build, ANNOY_MOVED_SHARE));
+		AnnoySeekPartition(rows, i);
+		assign_partition(reader, rows, copies[side], &count);
 	}
-	AnnoyEndStream(&stream);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
 
-/*
- * Assigns this process's items, and makes the reader of its batches.  The rows
- * are freed if they are not needed any more.
- */
 AnnoyBatchReader *
-AnnoyBeginBatches(AnnoyBuild *build, int tree, AnnoyCells *cells)
+AnnoyBeginBatches(AnnoyPartitions *partitions, int tree, AnnoyCells *cells)
 {
+	AnnoyBuild *build = AnnoyGetPartitionBuild(partitions);
 	AnnoyBatchReader *reader = palloc0(sizeof(AnnoyBatchReader));
-	Size		memory = AnnoyShareMemory(build, ANNOY_ITEMS_SHARE);
-	Size		sent_memory = AnnoyShareMemory(build, ANNOY_SENT_SHARE);
+	Size		memory = AnnoyShareMemory(build, ANNOY_MOVED_SHARE);
+	char		name[ANNOY_SPOOL_NAME];
 
 	reader->build = build;
 	reader->cells = cells;
 	reader->batch = -1;
-	reader->by_reference = tree == 0 &&
-		(build->rows == NULL || AnnoySpoolIsInMemory(build->rows));
-	reader->sent_size = MAXALIGN(offsetof(AnnoyItemRecord, value) +
-								 build->value_size);
-	reader->kept_size = reader->by_reference ? sizeof(BatchOrder) :
-		reader->sent_size;
 	reader->context = AllocSetContextCreate(CurrentMemoryContext,
 											"annoy batch",
 											ALLOCSET_DEFAULT_SIZES);
-	reader->kept = AnnoyBeginSpool(reader->kept_size, cells->batch_count,
-								   build->parallel ? memory :
-								   memory + sent_memory, NULL, NULL);
-	if (build->parallel)
-	{
-		char		name[ANNOY_SPOOL_NAME];
-
-		AnnoyNameSpool(name, ITEM_FILE, build->process);
-		reader->sent = AnnoyBeginSpool(reader->sent_size, cells->batch_count,
-									   sent_memory, build->files, name);
-	}
-	assign_items(reader, tree);
-	AnnoyFinishSpool(reader->kept, NULL);
-	if (reader->sent)
-	{
-		AnnoyFinishSpool(reader->sent, &build->part->spool);
-		AnnoyEndSpool(reader->sent);
-		reader->sent = NULL;
-	}
-	if (build->rows && !reader->by_reference)
-	{
-		AnnoyEndSpool(build->rows);
-		build->rows = NULL;
-	}
+	reader->listed = AnnoyBeginSpool(sizeof(AnnoySketchRecord *),
+									 cells->batch_count, memory, 0, NULL, NULL);
+	AnnoyNameSpool(name, ITEM_FILE, build->process);
+	reader->moved = AnnoyBeginSpool(build->record_size, cells->batch_count,
+									memory, AnnoyBorrowedMemory(build),
+									build->files, name);
+	assign_rows(reader, partitions, tree);
+	AnnoyFinishSpool(reader->listed, NULL);
+	AnnoyFinishSpool(reader->moved, &build->part->moved);
 	return reader;
 }
 
-/* The items of all processes can be read: they have all assigned theirs. */
+/* The rows of all processes can be read: they have all assigned theirs. */
 void
 AnnoyOpenBatches(AnnoyBatchReader *reader)
 {
 	AnnoyBuild *build = reader->build;
 	AnnoySpoolSummary *summaries;
 
-	reader->kept_reader = AnnoyReadSpool(reader->kept);
+	reader->listed_reader = AnnoyReadSpool(reader->listed);
 	if (!build->parallel)
+	{
+		reader->moved_reader = AnnoyReadSpool(reader->moved);
 		return;
+	}
+	AnnoyEndSpool(reader->moved);
+	reader->moved = NULL;
 	summaries = palloc(sizeof(AnnoySpoolSummary) *
 					   build->shared->process_count);
 	for (int i = 0; i < build->shared->process_count; i++)
-		summaries[i] = build->shared->parts[i].spool;
-	reader->sent_reader = AnnoyReadSharedSpools(reader->sent_size,
-												reader->cells->batch_count,
-												build->files, ITEM_FILE,
-												summaries,
-												build->shared->process_count,
-												NULL);
+		summaries[i] = build->shared->parts[i].moved;
+	reader->moved_reader = AnnoyReadSharedSpools(build->record_size,
+												 reader->cells->batch_count,
+												 build->files, ITEM_FILE,
+												 summaries,
+												 build->shared->process_count);
 }
 
 /* ---------------------------------------------------------------------
@@ -244,54 +234,25 @@ compare_batch_order(const void *a, const void *b)
 	return x->tid < y->tid ? -1 : x->tid > y->tid ? 1 : 0;
 }
 
-/* The next record of a batch as what is put in order; false at its end. */
-static bool
-next_place(AnnoyBatchReader *reader, AnnoySpoolReader *spool, BatchOrder *place,
-		   bool *stays)
+/* What a batch may take: sets of sketches are not in memory now, a group is. */
+static Size
+batch_memory(const AnnoyBatchReader *reader)
 {
-	void	   *record = AnnoyNextRecord(spool, stays);
+	const AnnoyBuild *build = reader->build;
 
-	if (record == NULL)
-		return false;
-	if (spool == reader->kept_reader && reader->by_reference)
-	{
-		memcpy(place, record, sizeof(BatchOrder));
-		*stays = true;
-	}
-	else
-	{
-		AnnoyItemRecord *item = record;
-
-		place->cell = item->cell;
-		place->tid = item->tid;
-		place->address = item->address;
-		place->value = (struct varlena *) item->value;
-	}
-	return true;
+	return AnnoyBorrowedMemory(build) +
+		AnnoyShareMemory(build, ANNOY_MOVED_SHARE) / 2;
 }
 
-/* Adds the records of one spool; copies values that do not stay. */
-static void
-collect_batch(AnnoyBatchReader *reader, AnnoySpoolReader *spool)
+/* The next record of the batch at hand, wherever it is; NULL at the end. */
+static AnnoySketchRecord *
+next_record(AnnoyBatchReader *reader, bool *stays)
 {
-	Size		size = MAXALIGN(reader->build->value_size);
-	char	   *room = NULL;
-	BatchOrder	place;
-	bool		stays;
+	bool		unused;
+	AnnoySketchRecord **listed = AnnoyNextRecord(reader->listed_reader, &unused);
 
-	while (next_place(reader, spool, &place, &stays))
-	{
-		if (!stays)
-		{
-			if (room == NULL)
-				room = palloc_extended(size *
-									   AnnoyCountRecords(spool, reader->batch),
-									   MCXT_ALLOC_HUGE);
-			place.value = memcpy(room, place.value, reader->build->value_size);
-			room += size;
-		}
-		reader->order[reader->count++] = place;
-	}
+	*stays = true;
+	return listed ? *listed : AnnoyNextRecord(reader->moved_reader, stays);
 }
 
 /* Puts a batch in order in memory. */
@@ -299,34 +260,53 @@ static void
 order_batch(AnnoyBatchReader *reader, int64 count)
 {
 	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	Size		size = reader->build->record_size;
+	AnnoySketchRecord *record;
+	char	   *room = NULL;	/* for records that do not stay */
+	bool		stays;
 
 	reader->order = palloc_extended(sizeof(BatchOrder) * count,
 									MCXT_ALLOC_HUGE);
-	collect_batch(reader, reader->kept_reader);
-	if (reader->sent_reader)
-		collect_batch(reader, reader->sent_reader);
+	while ((record = next_record(reader, &stays)) != NULL)
+	{
+		BatchOrder *place = &reader->order[reader->count++];
+
+		if (!stays)
+		{
+			if (room == NULL)
+				room = palloc_extended(size * AnnoyCountRecords(reader->moved_reader,
+																reader->batch),
+									   MCXT_ALLOC_HUGE);
+			record = memcpy(room, record, size);
+			room += size;
+		}
+		place->cell = record->cell;
+		place->tid = AnnoyPackTid(&record->tid);
+		place->record = record;
+	}
 	qsort(reader->order, reader->count, sizeof(BatchOrder),
 		  compare_batch_order);
 	MemoryContextSwitchTo(old);
 }
 
-/* Puts the records of one spool into the tuplesort. */
+/* Puts the records of a batch into the tuplesort. */
 static void
-sort_records(AnnoyBatchReader *reader, AnnoySpoolReader *spool,
-			 TupleTableSlot *slot, AnnoyItemRecord *record)
+sort_records(AnnoyBatchReader *reader, TupleTableSlot *slot)
 {
-	BatchOrder	place;
+	Size		size = reader->build->record_size;
+	SortedRecord *sorted = palloc0(offsetof(SortedRecord, record) + size);
+	AnnoySketchRecord *record;
 	bool		stays;
 
-	while (next_place(reader, spool, &place, &stays))
+	SET_VARSIZE(sorted, offsetof(SortedRecord, record) + size);
+	while ((record = next_record(reader, &stays)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		fill_record(record, reader->sent_size, place.cell, &place,
-					reader->build->value_size);
+		memcpy(&sorted->record, record, size);
 		ExecClearTuple(slot);
-		slot->tts_values[0] = Int32GetDatum((int32) place.cell);
-		slot->tts_values[1] = Int64GetDatum(place.tid);
-		slot->tts_values[2] = PointerGetDatum(record);
+		slot->tts_values[0] = Int32GetDatum((int32) record->cell);
+		slot->tts_values[1] = Int64GetDatum(AnnoyPackTid(&record->tid));
+		slot->tts_values[2] = PointerGetDatum(sorted);
 		memset(slot->tts_isnull, false, 3);
 		ExecStoreVirtualTuple(slot);
 		tuplesort_puttupleslot(reader->sort, slot);
@@ -343,9 +323,7 @@ sort_batch(AnnoyBatchReader *reader)
 	Oid			operators[2] = {INT4_LESS, INT8_LESS};
 	Oid			collations[2] = {InvalidOid, InvalidOid};
 	bool		nulls_first[2] = {false, false};
-	int			memory = (int) (reader->build->spare_mem * ANNOY_SKETCHES_SHARE);
 	TupleTableSlot *slot;
-	AnnoyItemRecord *record = palloc0(reader->sent_size);
 
 	TupleDescInitEntry(desc, 1, "cell", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
@@ -353,12 +331,11 @@ sort_batch(AnnoyBatchReader *reader)
 	AnnoySetPlainStorage(desc, 3);
 	TupleDescFinalize(desc);
 	reader->sort = tuplesort_begin_heap(desc, 2, keys, operators, collations,
-										nulls_first, Max(memory, 64), NULL,
+										nulls_first,
+										batch_memory(reader) / 1024, NULL,
 										TUPLESORT_NONE);
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	sort_records(reader, reader->kept_reader, slot, record);
-	if (reader->sent_reader)
-		sort_records(reader, reader->sent_reader, slot, record);
+	sort_records(reader, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	tuplesort_performsort(reader->sort);
 	reader->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -380,12 +357,11 @@ end_batch(AnnoyBatchReader *reader)
 	MemoryContextReset(reader->context);
 }
 
-/* The next batch of this process; false if there is none. */
 bool
 AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch)
 {
-	int64		kept;
-	int64		sent = 0;
+	int64		listed;
+	int64		moved;
 	Size		size;
 
 	end_batch(reader);
@@ -393,91 +369,59 @@ AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch)
 	{
 		if (++reader->batch >= reader->cells->batch_count)
 			return false;
-	} while (!AnnoyIsOwnPart(reader->build, reader->batch));
+	} while (!AnnoyIsOwnPart(reader->build,
+							 reader->cells->batch_partitions[reader->batch]));
 	*batch = reader->batch;
-
-	AnnoySeekPartition(reader->kept_reader, *batch);
-	kept = AnnoyCountRecords(reader->kept_reader, *batch);
-	if (reader->sent_reader)
-	{
-		AnnoySeekPartition(reader->sent_reader, *batch);
-		sent = AnnoyCountRecords(reader->sent_reader, *batch);
-	}
-	size = sizeof(BatchOrder) * (kept + sent) + reader->sent_size * sent;
-	if (!reader->by_reference && !AnnoySpoolIsInMemory(reader->kept))
-		size += reader->kept_size * kept;
-	/* no sketches are in memory now */
-	if (size > ANNOY_CELL_SET_BYTES +
-		AnnoyShareMemory(reader->build, ANNOY_SKETCHES_SHARE))
+	AnnoySeekPartition(reader->listed_reader, *batch);
+	AnnoySeekPartition(reader->moved_reader, *batch);
+	listed = AnnoyCountRecords(reader->listed_reader, *batch);
+	moved = AnnoyCountRecords(reader->moved_reader, *batch);
+	size = sizeof(BatchOrder) * (listed + moved) +
+		reader->build->record_size * moved;
+	if (size > batch_memory(reader))
 		sort_batch(reader);
-	else if (kept + sent > 0)
-		order_batch(reader, kept + sent);
+	else if (size > 0)
+		order_batch(reader, listed + moved);
 	return true;
 }
 
-/* Its next item, in the order of cells and TIDs; false at the end. */
-bool
-AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
-				   AnnoyBuildItem *item)
+const AnnoySketchRecord *
+AnnoyNextBatchRecord(AnnoyBatchReader *reader)
 {
-	const BatchOrder *place;
-
 	if (reader->sort)
 	{
-		AnnoyItemRecord *record;
 		bool		isnull;
 
 		if (!tuplesort_gettupleslot(reader->sort, true, false, reader->slot,
 									NULL))
-			return false;
-		record = (AnnoyItemRecord *)
-			DatumGetPointer(slot_getattr(reader->slot, 3, &isnull));
-		*cell = record->cell;
-		item->tid = record->tid;
-		item->address = record->address;
-		item->value = (struct varlena *) record->value;
-		item->stays = false;
-		return true;
+			return NULL;
+		return &((SortedRecord *)
+				 DatumGetPointer(slot_getattr(reader->slot, 3, &isnull)))->record;
 	}
 	if (reader->next == reader->count)
-		return false;
-	place = &reader->order[reader->next++];
+		return NULL;
 	if (reader->next + ITEMS_AHEAD < reader->count)
-		AnnoyPrefetchRange((char *) reader->order[reader->next + ITEMS_AHEAD].value,
-						   Min(BYTES_AHEAD, reader->build->value_size));
-	*cell = place->cell;
-	item->tid = place->tid;
-	item->address = place->address;
-	item->value = place->value;
-	item->stays = true;
-	return true;
+		AnnoyPrefetchRange((char *) reader->order[reader->next + ITEMS_AHEAD].record,
+						   Min(BYTES_AHEAD, reader->build->record_size));
+	return reader->order[reader->next++].record;
 }
 
 void
 AnnoyEndBatches(AnnoyBatchReader *reader)
 {
-	AnnoyBuild *build = reader->build;
-
 	end_batch(reader);
-	AnnoyEndSpoolReader(reader->kept_reader);
-	AnnoyEndSpool(reader->kept);
-	if (reader->sent_reader)
-		AnnoyEndSpoolReader(reader->sent_reader);
-	if (build->rows)
-		AnnoyEndSpool(build->rows);
-	build->rows = NULL;
+	AnnoyEndSpoolReader(reader->listed_reader);
+	AnnoyEndSpool(reader->listed);
+	AnnoyEndSpoolReader(reader->moved_reader);
+	if (reader->moved)
+		AnnoyEndSpool(reader->moved);
+	if (reader->build->parallel)
+	{
+		char		name[ANNOY_SPOOL_NAME];
+
+		AnnoyNameSpool(name, ITEM_FILE, reader->build->process);
+		BufFileDeleteFileSet(reader->build->files, name, true);
+	}
 	MemoryContextDelete(reader->context);
 	pfree(reader);
-}
-
-/* The files of a tree are not needed any more, by anybody. */
-void
-AnnoyDeleteItemFiles(AnnoyBuild *build)
-{
-	char		name[ANNOY_SPOOL_NAME];
-
-	if (!build->parallel)
-		return;
-	AnnoyNameSpool(name, ITEM_FILE, build->process);
-	BufFileDeleteFileSet(build->files, name, true);
 }

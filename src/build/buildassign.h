@@ -1,33 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * buildassign.h
- *	  The items of a batch, in the order of cells and TIDs.
+ *	  The rows of a batch, in the order of cells and TIDs.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ANNOY_BUILDASSIGN_H
 #define ANNOY_BUILDASSIGN_H
 
-#include "build/build.h"
-
-typedef struct AnnoyItemRecord
-{
-	int32		vl_len_;		/* so that it can be a bytea (do not touch) */
-	uint32		cell;
-	int64		tid;
-	int64		address;		/* packed; 0 in the first tree */
-	char		value[FLEXIBLE_ARRAY_MEMBER];	/* a varlena */
-} AnnoyItemRecord;
+#include "build/buildpartition.h"
 
 typedef struct AnnoyBatchReader AnnoyBatchReader;
 
-extern AnnoyBatchReader *AnnoyBeginBatches(AnnoyBuild *build, int tree,
-										   AnnoyCells *cells);
+/* Assigns the rows of this process's partitions, and makes the reader of its
+ * batches; all have to do this before any goes on. */
+extern AnnoyBatchReader *AnnoyBeginBatches(AnnoyPartitions *partitions,
+										   int tree, AnnoyCells *cells);
 extern void AnnoyOpenBatches(AnnoyBatchReader *reader);
+
+/* The next batch of this process; false if there is none. */
 extern bool AnnoyTakeBatch(AnnoyBatchReader *reader, int *batch);
-extern bool AnnoyNextBatchItem(AnnoyBatchReader *reader, uint32 *cell,
-							   AnnoyBuildItem *item);
+
+/* Its next row, valid until the next call; NULL at the end. */
+extern const AnnoySketchRecord *AnnoyNextBatchRecord(AnnoyBatchReader *reader);
 extern void AnnoyEndBatches(AnnoyBatchReader *reader);
-extern void AnnoyDeleteItemFiles(AnnoyBuild *build);
 
 #endif							/* ANNOY_BUILDASSIGN_H */

@@ -5,7 +5,8 @@
  *
  * A cell is what becomes a leaf, give or take.  The cells of a subtree are
  * listed in directories, with provisional links: the number of the cell within
- * its directory in place of a block.  buildleaves.c replaces them.
+ * its directory in place of a block.  buildleaves.c replaces them.  A directory
+ * may have the cells of several small sets.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,28 +44,35 @@ typedef struct GrowState
 } GrowState;
 
 void
-AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree,
-					 AnnoyCells *cells)
+AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build, int tree)
 {
-	const AnnoySketcher *sketcher = &build->forest->sketcher;
-	AnnoyDirectoryForm form = AnnoyChooseDirectoryForm(sketcher, 0.0f);
-	int			s = sketcher->sketch_dimensions;
-
 	builder->build = build;
-	builder->cells = cells;
+	builder->cells = NULL;
 	builder->tree = tree;
-	builder->s = s;
-	builder->cell_items = Max(1, (int) (AnnoyLeafCapacity(s) * CELL_FILL));
-	builder->directory_cells =
-		Max(2, (int) (DIRECTORY_FILL * AnnoyDirectoryCapacity(form, s)));
-	builder->set_items = ANNOY_CELL_SET_BYTES /
-		(sizeof(int16) * s + SET_OVERHEAD);
-	builder->record_size = 0;
+	builder->s = build->forest->sketcher.sketch_dimensions;
+	builder->cell_items = Max(1, (int) (build->forest->leaf.capacity * CELL_FILL));
+	builder->set_items = build->sizes.set_items;
+}
 
+void
+AnnoyInitCells(AnnoyCells *cells)
+{
 	memset(cells, 0, sizeof(AnnoyCells));
 	cells->directories_allocated = 64;
 	cells->directories = palloc(sizeof(AnnoyCellDirectory) *
 								cells->directories_allocated);
+}
+
+void
+AnnoyChooseCellSizes(CellBuilder *builder, bool outsized)
+{
+	AnnoyDirectoryForm form =
+		AnnoyChooseDirectoryForm(&builder->build->forest->sketcher,
+								 outsized ? -1.0f : 0.0f);
+
+	builder->directory_cells =
+		Max(2, (int) (DIRECTORY_FILL *
+					  AnnoyDirectoryCapacity(form, builder->s)));
 }
 
 /* ---------------------------------------------------------------------
@@ -109,7 +117,6 @@ add_cell(CellBuilder *builder, Subtree *subtree, const AnnoySketchSet *set,
 
 	n->centroid.centroid = palloc(builder->s);
 	AnnoyMeasureCentroid(set, items, count, &n->centroid);
-	n->cells = 1;
 	return node;
 }
 
@@ -140,22 +147,16 @@ grow(GrowState *state, int32 *items, int count, uint64 path)
 	}
 	if (left == 0)
 	{
-		if (!partition)
-			return add_cell(builder, subtree, state->set, items, count, path);
-		node = new_node(subtree, path);
-		subtree->nodes[node].cells = 1;
-		return node;
+		return partition ? new_node(subtree, path) :
+			add_cell(builder, subtree, state->set, items, count, path);
 	}
 	node = new_node(subtree, path);
 	children[0] = grow(state, items, left, AnnoyChildPath(path, 0));
 	children[1] = grow(state, items + left, count - left,
 					   AnnoyChildPath(path, 1));
 	subtree->nodes[node].plane = plane;
-	for (int side = 0; side < 2; side++)
-	{
-		subtree->nodes[node].child[side] = children[side];
-		subtree->nodes[node].cells += subtree->nodes[children[side]].cells;
-	}
+	subtree->nodes[node].child[0] = children[0];
+	subtree->nodes[node].child[1] = children[1];
 	return node;
 }
 
@@ -186,37 +187,27 @@ AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
  * ---------------------------------------------------------------------
  */
 
-static int
-list_cells(Subtree *subtree, int node, const AnnoyCentroid **cells, int count)
-{
-	MemoryNode *n = &subtree->nodes[node];
-
-	if (n->plane.normal == NULL)
-	{
-		n->centroid.link.block = count;
-		n->centroid.link.version = ANNOY_ANY_VERSION;
-		cells[count++] = &n->centroid;
-		return count;
-	}
-	count = list_cells(subtree, n->child[0], cells, count);
-	return list_cells(subtree, n->child[1], cells, count);
-}
-
-/* Writes a directory page of the cells below a node. */
-static AnnoyChild
-write_directory(CellBuilder *builder, Subtree *subtree, int node)
+void
+AnnoyWriteCells(CellBuilder *builder, CellList *list)
 {
 	AnnoyCells *cells = builder->cells;
 	AnnoyParent parent = {InvalidBlockNumber, 0, 0};
-	const AnnoyCentroid **list =
-		palloc(sizeof(AnnoyCentroid *) * subtree->nodes[node].cells);
-	int			count = list_cells(subtree, node, list, 0);
+	const AnnoyCentroid **entries;
 	AnnoyCellDirectory *directory;
-	AnnoyChild	child;
 
-	child = AnnoyWriteDirectory(builder->build, builder->tree,
-								InvalidBlockNumber, parent, list, count);
-	pfree(list);
+	if (list->count == 0)
+		return;
+	entries = palloc(sizeof(AnnoyCentroid *) * list->count);
+	for (int i = 0; i < list->count; i++)
+	{
+		list->cells[i].link.block = i;
+		list->cells[i].link.version = ANNOY_ANY_VERSION;
+		entries[i] = &list->cells[i];
+	}
+	list->link = AnnoyWriteDirectory(builder->build, builder->tree,
+									 InvalidBlockNumber, parent, entries,
+									 list->count);
+	pfree(entries);
 	if (cells->directory_count == cells->directories_allocated)
 	{
 		cells->directories_allocated *= 2;
@@ -225,14 +216,15 @@ write_directory(CellBuilder *builder, Subtree *subtree, int node)
 						  (Size) cells->directories_allocated);
 	}
 	directory = &cells->directories[cells->directory_count++];
-	directory->block = child.block;
+	directory->block = list->link.block;
 	directory->first_cell = cells->cell_count;
-	directory->cell_count = count;
+	directory->cell_count = list->count;
+	directory->partition = list->partition;
 	directory->batch = 0;
 	directory->parent = parent;
-	directory->path = subtree->nodes[node].path;
-	cells->cell_count += count;
-	return child;
+	directory->path = list->path;
+	cells->cell_count += list->count;
+	list->count = 0;
 }
 
 /*
@@ -269,58 +261,90 @@ link_children(CellBuilder *builder, const AnnoyChild *node,
 	}
 }
 
-/* Inner nodes first, so that they stay together. */
-static AnnoyChild
-write_cells(CellBuilder *builder, Subtree *subtree, int node)
+void
+AnnoyJoinCells(CellBuilder *builder, const MemoryNode *node, CellList *left,
+			   CellList *right, CellList *list)
 {
-	AnnoyChild	link;
 	AnnoyChild	children[2];
 
-	if (subtree->nodes[node].plane.normal == NULL ||
-		subtree->nodes[node].cells <= builder->directory_cells)
-		return write_directory(builder, subtree, node);
-
-	link = AnnoyAddNode(builder->build, builder->tree,
-						&subtree->nodes[node].plane);
-	for (int side = 0; side < 2; side++)
-		children[side] = write_cells(builder, subtree,
-									 subtree->nodes[node].child[side]);
-	link_children(builder, &link, children);
-	return link;
+	if (AnnoyAreCellsEmpty(left) || AnnoyAreCellsEmpty(right))
+	{
+		*list = AnnoyAreCellsEmpty(left) ? *right : *left;
+		return;
+	}
+	*list = *left;
+	list->path = node->path;
+	if (left->count > 0 && right->count > 0 &&
+		left->count + right->count <= builder->directory_cells)
+	{
+		list->count = left->count + right->count;
+		list->cells = palloc(sizeof(AnnoyCentroid) * list->count);
+		memcpy(list->cells, left->cells, sizeof(AnnoyCentroid) * left->count);
+		memcpy(list->cells + left->count, right->cells,
+			   sizeof(AnnoyCentroid) * right->count);
+		return;
+	}
+	AnnoyWriteCells(builder, left);
+	AnnoyWriteCells(builder, right);
+	children[0] = left->link;
+	children[1] = right->link;
+	list->link = AnnoyAddNode(builder->build, builder->tree, &node->plane);
+	list->count = 0;
+	link_children(builder, &list->link, children);
 }
 
-AnnoyChild
-AnnoyWriteCells(CellBuilder *builder, Subtree *subtree)
+static void
+list_cells(CellBuilder *builder, const Subtree *subtree, int node,
+		   CellList *list)
 {
-	return write_cells(builder, subtree, 0);
-}
-
-static bool
-write_top(CellBuilder *builder, Subtree *top, int node, AnnoyChild *link)
-{
-	MemoryNode *n = &top->nodes[node];
-	AnnoyChild	children[2];
-	bool		filled[2];
+	MemoryNode *n = &subtree->nodes[node];
+	CellList	sides[2];
 
 	if (n->plane.normal == NULL)
 	{
-		*link = n->link;
-		return !n->empty;
+		memset(list, 0, sizeof(CellList));
+		list->link.block = InvalidBlockNumber;
+		list->cells = &n->centroid;
+		list->count = 1;
+		list->path = n->path;
+		return;
 	}
 	for (int side = 0; side < 2; side++)
-		filled[side] = write_top(builder, top, n->child[side], &children[side]);
-	if (filled[0] && filled[1])
-	{
-		*link = AnnoyAddNode(builder->build, builder->tree, &n->plane);
-		link_children(builder, link, children);
-		return true;
-	}
-	*link = children[filled[0] ? 0 : 1];
-	return filled[0] || filled[1];
+		list_cells(builder, subtree, n->child[side], &sides[side]);
+	AnnoyJoinCells(builder, n, &sides[0], &sides[1], list);
 }
 
-bool
-AnnoyWriteTop(CellBuilder *builder, Subtree *top, AnnoyChild *link)
+void
+AnnoyListCells(CellBuilder *builder, const Subtree *subtree, CellList *list)
 {
-	return write_top(builder, top, 0, link);
+	list_cells(builder, subtree, 0, list);
+}
+
+void
+AnnoyCopyCells(CellBuilder *builder, CellList *list)
+{
+	AnnoyCentroid *cells = list->cells;
+	int			s = builder->s;
+	int8	   *centroids;
+
+	if (list->count == 0)
+		return;
+	list->cells = palloc(sizeof(AnnoyCentroid) * list->count);
+	centroids = palloc((Size) s * list->count);
+	for (int i = 0; i < list->count; i++)
+	{
+		list->cells[i] = cells[i];
+		list->cells[i].centroid = memcpy(centroids + (Size) i * s,
+										 cells[i].centroid, s);
+	}
+}
+
+void
+AnnoySetRoot(CellBuilder *builder, int side, const AnnoyChild *root)
+{
+	AnnoyParent parent = {InvalidBlockNumber, 0, side};
+
+	builder->build->shared->roots[side] = *root;
+	if (BlockNumberIsValid(root->block))
+		set_parent(builder, root, parent);
 }

@@ -10,17 +10,27 @@
 
 #include "build/build.h"
 
+/*
+ * The cells of a subtree: listed, as long as one directory has room for all of
+ * them, which then need not be written; else below a link.
+ */
+typedef struct CellList
+{
+	AnnoyChild	link;			/* without a block: listed */
+	AnnoyCentroid *cells;		/* [count], with provisional links */
+	int			count;			/* 0: no rows, or not listed */
+	int			partition;		/* the first one that they are of */
+	uint64		path;
+} CellList;
+
 /* A node of a subtree in memory: an inner one, or a cell / a partition. */
 typedef struct MemoryNode
 {
 	AnnoyHyperplane plane;		/* normal is NULL: no inner node */
 	int			child[2];
 	int			number;			/* of the partition */
-	int			cells;			/* below */
 	uint64		path;
 	AnnoyCentroid centroid;		/* of a cell */
-	AnnoyChild	link;			/* of a partition, once written */
-	bool		empty;			/* partition without items */
 } MemoryNode;
 
 typedef struct Subtree
@@ -39,14 +49,14 @@ typedef struct CellBuilder
 	int			cell_items;		/* items that a cell may have */
 	int			directory_cells;	/* cells that a directory may have */
 	int64		set_items;		/* items of a set split in memory */
-	Size		record_size;	/* of a SketchRecord */
 } CellBuilder;
 
-/* Bytes of an item of a set beside its sketch: scale, extra, TID, orders. */
-#define SET_OVERHEAD 48
-
 extern void AnnoyInitCellBuilder(CellBuilder *builder, AnnoyBuild *build,
-								 int tree, AnnoyCells *cells);
+								 int tree);
+extern void AnnoyInitCells(AnnoyCells *cells);
+
+/* For cells of a partition to come: of outsized rows, or of others. */
+extern void AnnoyChooseCellSizes(CellBuilder *builder, bool outsized);
 
 /* Paths to the children of a node, and to partitions below it. */
 extern uint64 AnnoyChildPath(uint64 path, int side);
@@ -73,14 +83,31 @@ extern void AnnoyGrowSingleCell(CellBuilder *builder, Subtree *subtree,
 								const AnnoySketchSet *set, int count,
 								uint64 path);
 
-/* Writes a subtree of cells and lists its directories in builder->cells. */
-extern AnnoyChild AnnoyWriteCells(CellBuilder *builder, Subtree *subtree);
+/* The cells of a subtree in memory. */
+extern void AnnoyListCells(CellBuilder *builder, const Subtree *subtree,
+						   CellList *list);
 
 /*
- * Writes the hyperplanes above partitions, which know their links; returns
- * false if all are empty.
+ * Puts the cells on both sides of a hyperplane together: in one list, or below a
+ * new node.
  */
-extern bool AnnoyWriteTop(CellBuilder *builder, Subtree *top,
-						  AnnoyChild *link);
+extern void AnnoyJoinCells(CellBuilder *builder, const MemoryNode *node,
+						   CellList *left, CellList *right, CellList *list);
+
+/* Copies listed cells into the current memory context. */
+extern void AnnoyCopyCells(CellBuilder *builder, CellList *list);
+
+/* Writes listed cells as a directory, which builder->cells lists. */
+extern void AnnoyWriteCells(CellBuilder *builder, CellList *list);
+
+static inline bool
+AnnoyAreCellsEmpty(const CellList *list)
+{
+	return list->count == 0 && !BlockNumberIsValid(list->link.block);
+}
+
+/* A tree has such a root; side 1: its outsized rows have. */
+extern void AnnoySetRoot(CellBuilder *builder, int side,
+						 const AnnoyChild *root);
 
 #endif							/* ANNOY_BUILDCELLS_H */

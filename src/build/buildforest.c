@@ -20,18 +20,8 @@
 #include "build/buildsteps.h"
 #include "definition/options.h"
 
-/* Which of the processes that take part this one is. */
-static void
-take_turns(AnnoyBuild *build)
-{
-	for (int i = 0; i < build->shared->process_count; i++)
-		if (build->shared->parts[i].joined)
-		{
-			if (i == build->process)
-				build->turn = build->joined_count;
-			build->joined_count++;
-		}
-}
+/* Of Lloyd's algorithm over all cells of a small table; see buildmove.c. */
+#define MOVE_STEPS 3
 
 /* Tells steps at annoy.verbosity >= 1. */
 static void
@@ -57,8 +47,29 @@ write_meta(Relation index, const AnnoyMetaPageData *meta)
 	AnnoyForgetForest(index);
 }
 
+/* Sends all rows that wait for it to the partitions of a tree. */
+static AnnoyPartitions *
+send_records(AnnoyBuild *build, int tree)
+{
+	AnnoyPartitions *partitions = AnnoyBeginPartitions(build, tree);
+	AnnoySpoolReader *reader = AnnoyReadSpool(build->records);
+	AnnoySketchRecord *record;
+	bool		stays;
+
+	AnnoySeekPartition(reader, 0);
+	while ((record = AnnoyNextRecord(reader, &stays)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		AnnoySendRecord(partitions, record);
+	}
+	AnnoyEndSpoolReader(reader);
+	AnnoyFinishSending(partitions);
+	return partitions;
+}
+
+/* A tree of rows that were sent, or wait in build->records. */
 static void
-build_tree(AnnoyBuild *build, int tree)
+build_tree(AnnoyBuild *build, int tree, AnnoyPartitions *partitions)
 {
 	AnnoyCells	cells;
 	AnnoyBatchReader *reader;
@@ -69,17 +80,31 @@ build_tree(AnnoyBuild *build, int tree)
 
 	build->inner_block = InvalidBlockNumber;
 	AnnoyNextPhase(build, ANNOY_PHASE_SPLIT);
-	AnnoySplitCells(build, tree, &cells);
+	if (partitions == NULL)
+	{
+		partitions = send_records(build, tree);
+		AnnoySynchronise(build);
+	}
+	AnnoySplitCells(partitions, &cells);
 	AnnoyNextPhase(build, ANNOY_PHASE_ASSIGN);
-	reader = AnnoyBeginBatches(build, tree, &cells);
+	reader = AnnoyBeginBatches(partitions, tree, &cells);
+	for (int step = 0; build->sizes.small && step < MOVE_STEPS; step++)
+	{
+		AnnoySynchronise(build);
+		AnnoyMoveCentroids(build, tree, &cells, reader);
+		AnnoySynchronise(build);
+		AnnoyEndBatches(reader);
+		reader = AnnoyBeginBatches(partitions, tree, &cells);
+	}
 	AnnoyNextPhase(build, ANNOY_PHASE_WRITE);
 	AnnoyWriteLeaves(build, tree, &cells, reader);
 	AnnoySynchronise(build);
 
 	/* a directory that was split may have become another root */
-	build->forest->roots[tree] = build->shared->root;
+	build->forest->roots[tree] = build->shared->roots[0];
+	build->outsized_roots[tree] = build->shared->roots[1];
 	AnnoyEndBatches(reader);
-	AnnoyDeleteItemFiles(build);
+	AnnoyEndPartitions(partitions);
 	if (build->process == 0)
 		ereport(annoy_verbosity >= 2 ? INFO : DEBUG1,
 				(errmsg_internal("annoy index \"%s\": tree %d has %u cells in %d directories",
@@ -95,19 +120,25 @@ write_description(AnnoyBuild *build)
 {
 	AnnoyForest *forest = build->forest;
 
-	if (build->items == 0)
-		for (int tree = 0; tree < build->n_trees; tree++)
+	for (int tree = 0; tree < build->n_trees; tree++)
+	{
+		/* no rows, or none that is not outsized */
+		if (build->items == 0 ||
+			!BlockNumberIsValid(forest->roots[tree].block))
 			AnnoyWriteEmptyTree(build->index, MAIN_FORKNUM, tree,
 								forest->meta.sketch_dimensions,
 								&forest->roots[tree]);
-	else if (forest->meta.metric == ANNOY_METRIC_INNER_PRODUCT &&
-			 forest->sketcher.max_norm > 0)
-	{
-		forest->meta.flags |= ANNOY_META_OUTSIZED;
-		for (int tree = 0; tree < build->n_trees; tree++)
+		if (build->items > 0 && forest->sketcher.outsized_apart)
+		{
+			forest->meta.flags |= ANNOY_META_OUTSIZED;
 			AnnoyAddOutsizedSubtree(build, tree);
+		}
 	}
 	report_step(build, "trees written:", build->n_trees);
+	if (build->items > 0 && forest->sketcher.centre)
+		forest->meta.centre = AnnoyWriteCentre(build->index,
+											   build->space->centre,
+											   build->space->dimensions);
 	forest->meta.roots = AnnoyWriteRoots(build->index, MAIN_FORKNUM,
 										 forest->roots, build->n_trees);
 	write_meta(build->index, &forest->meta);
@@ -143,6 +174,8 @@ finish_index(AnnoyBuild *build)
 	if (build->items > 0)
 	{
 		build->forest->meta.search_k = AnnoyCalibrate(build);
+		build->forest->meta.built_blocks =
+			RelationGetNumberOfBlocks(build->index);
 		write_meta(build->index, &build->forest->meta);
 		report_step(build, "search_k for a recall@10 of 0.95:",
 					build->forest->meta.search_k);
@@ -151,19 +184,34 @@ finish_index(AnnoyBuild *build)
 }
 
 void
-AnnoyBuildForest(AnnoyBuild *build, int work_mem, struct IndexInfo *index_info,
+AnnoyBuildForest(AnnoyBuild *build, struct IndexInfo *index_info,
 				 struct TableScanDescData *scan)
 {
+	AnnoyPartitions *first = NULL;
+
 	AnnoySetProgress(build, PROGRESS_CREATEIDX_SUBPHASE, ANNOY_PHASE_LOAD);
-	AnnoyLoadRows(build, work_mem, index_info, scan);
+	if (build->n_trees == 1)
+		first = AnnoyBeginPartitions(build, 0);
+	else
+		build->records = AnnoyBeginSpool(build->record_size, 1,
+										 AnnoyShareMemory(build, ANNOY_RECORDS_SHARE / 2),
+										 0, NULL, NULL);
+	AnnoyLoadRows(build, first, index_info, scan);
+	if (first)
+		AnnoyFinishSending(first);
+	else
+		AnnoyFinishSpool(build->records, NULL);
 	AnnoySynchronise(build);
-	report_step(build, "rows loaded:",
-				build->shared->items + build->shared->tail_items);
-	take_turns(build);
-	AnnoyFixSpace(build, work_mem);
+	AnnoyFinishLoad(build);
+	report_step(build, "rows loaded:", build->items + build->tail_items);
 	if (build->items > 0)
 		for (int tree = 0; tree < build->n_trees; tree++)
-			build_tree(build, tree);
+			build_tree(build, tree, first);
+	else if (first)
+		AnnoyEndPartitions(first);
+	if (build->records)
+		AnnoyEndSpool(build->records);
+	build->records = NULL;
 	if (build->process == 0)
 		write_description(build);
 	if (build->items > 0)

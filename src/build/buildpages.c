@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * buildpages.c
- *	  The pages that a build writes beside items and leaves: inner nodes and
+ *	  The pages that a build writes beside leaves: inner nodes and
  *	  directories, and the WAL of all pages.
  *
- * Pages are written through shared buffers.  Items and leaves are logged by
- * the process that has filled them, at once; inner pages and directories
+ * Pages are written through shared buffers.  Leaves are logged by the
+ * process that has filled them, at once; inner pages and directories
  * change until the trees are complete, so each process remembers those that it
  * has added, and logs them then.
  *
@@ -68,7 +68,7 @@ AnnoyLogOpenPages(AnnoyBuild *build)
 
 /*
  * Blocks that this process has added, but not used, are pages of zeroes, which
- * VACUUM makes item pages.
+ * VACUUM frees.
  */
 void
 AnnoyEndPages(AnnoyBuild *build)
@@ -126,7 +126,7 @@ AnnoyAddNode(AnnoyBuild *build, int tree, const AnnoyHyperplane *plane)
 	return AnnoyNodeLink(build->inner_block, slot);
 }
 
-/* Sets a child of a node; a parent without a block stands for the tree's root. */
+/* Sets a child of a node; a parent without a block stands for the tree's roots. */
 void
 AnnoySetChild(AnnoyBuild *build, AnnoyParent parent, const AnnoyChild *child)
 {
@@ -134,7 +134,7 @@ AnnoySetChild(AnnoyBuild *build, AnnoyParent parent, const AnnoyChild *child)
 
 	if (!BlockNumberIsValid(parent.block))
 	{
-		build->shared->root = *child;
+		build->shared->roots[parent.side] = *child;
 		return;
 	}
 	buffer = AnnoyReadPage(build->index, parent.block, ANNOY_PAGE_INNER,
@@ -153,6 +153,7 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 					int count)
 {
 	const AnnoySketcher *sketcher = &build->forest->sketcher;
+	float		extra = count > 0 ? entries[0]->extra : 0.0f;
 	Buffer		buffer;
 	Page		page;
 
@@ -168,8 +169,9 @@ AnnoyWriteDirectory(AnnoyBuild *build, int tree, BlockNumber block,
 	AnnoyInitPage(page, ANNOY_PAGE_DIRECTORY, tree);
 	AnnoyPageGetDirectoryHeader(page)->version = ANNOY_FIRST_VERSION;
 	AnnoyPageGetDirectoryHeader(page)->parent = parent;
-	AnnoyFillDirectory(page, sketcher, AnnoyChooseDirectoryForm(sketcher, 0.0f),
-					   entries, count);
+	AnnoyFillDirectory(page, sketcher,
+					   AnnoyChooseDirectoryForm(sketcher, extra), entries,
+					   count);
 	MarkBufferDirty(buffer);
 	block = BufferGetBlockNumber(buffer);
 	UnlockReleaseBuffer(buffer);

@@ -10,8 +10,8 @@
  * nobody waits for workers that never start.  If one fails, the leader learns
  * it while it waits, and its error ends the others.
  *
- * Shared memory holds counters only: rows, sketches and items go through
- * files (SharedFileSet), which vanish with the build, however it ends.
+ * Shared memory holds what the sample tells (AnnoySpace) and counters: rows go
+ * through files (SharedFileSet), which vanish with the build, however it ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,6 +44,7 @@
 #define KEY_WAL_USAGE UINT64CONST(0xA770000000000003)
 #define KEY_BUFFER_USAGE UINT64CONST(0xA770000000000004)
 #define KEY_QUERY UINT64CONST(0xA770000000000005)
+#define KEY_SPACE UINT64CONST(0xA770000000000006)
 
 struct AnnoyWorkers
 {
@@ -62,21 +63,18 @@ extern PGDLLEXPORT void annoy_build_worker(dsm_segment *segment, shm_toc *toc);
 
 /*
  * How many workers to ask for: what the server plans, as far as
- * maintenance_work_mem gives each process what it needs at least.  The number
- * of dimensions is known if the column tells it; else it may be the largest.
+ * maintenance_work_mem gives each process what it needs at least.
  */
 static int
-count_workers(Relation heap, Relation index, struct IndexInfo *index_info)
+count_workers(Relation heap, Relation index, struct IndexInfo *index_info,
+			  const AnnoySpace *space)
 {
-	const AnnoyElementType *element = AnnoyGetOpclassInfo(index)->element;
-	int			dimensions =
-		TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
 	int			workers = AnnoyPlanBuildWorkers(heap, index, index_info);
+	AnnoyBuildSizes sizes;
 
-	if (dimensions < 1 || dimensions > element->max_dimensions)
-		dimensions = element->max_dimensions;
-	return Max(0, Min(workers, maintenance_work_mem /
-					  AnnoyLeastWorkMem(dimensions, element->element_bits) - 1));
+	AnnoyGetBuildSizes(&sizes, space->dimensions, space->rows);
+	return Max(0, Min(workers,
+					  maintenance_work_mem / sizes.least_memory - 1));
 }
 
 /* Reserves room for what workers need beside the shared state. */
@@ -132,9 +130,10 @@ end_parallel(AnnoyWorkers *workers)
 
 AnnoyWorkers *
 AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
-				  AnnoyBuildShared **shared, TableScanDesc *scan)
+				  const AnnoySpace *space, AnnoyBuildShared **shared,
+				  TableScanDesc *scan)
 {
-	int			request = count_workers(heap, index, index_info);
+	int			request = count_workers(heap, index, index_info, space);
 	AnnoyWorkers *workers;
 	ParallelContext *context;
 	ParallelTableScanDesc table_scan;
@@ -153,7 +152,8 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 	scan_size = table_parallelscan_estimate(heap, workers->snapshot);
 	shm_toc_estimate_chunk(&context->estimator, AnnoySharedSize(request + 1));
 	shm_toc_estimate_chunk(&context->estimator, scan_size);
-	shm_toc_estimate_keys(&context->estimator, 2);
+	shm_toc_estimate_chunk(&context->estimator, space->size);
+	shm_toc_estimate_keys(&context->estimator, 3);
 	estimate_usage(context);
 	InitializeParallelDSM(context);
 	if (context->seg == NULL)
@@ -171,6 +171,9 @@ AnnoyStartWorkers(Relation heap, Relation index, struct IndexInfo *index_info,
 	table_scan = shm_toc_allocate(context->toc, scan_size);
 	table_parallelscan_initialize(heap, table_scan, workers->snapshot);
 	shm_toc_insert(context->toc, KEY_SCAN, table_scan);
+	shm_toc_insert(context->toc, KEY_SPACE,
+				   memcpy(shm_toc_allocate(context->toc, space->size), space,
+						  space->size));
 	place_usage(workers);
 
 	/* before the workers do, so that they find a barrier with somebody */
@@ -202,7 +205,8 @@ AnnoyEndWorkers(AnnoyWorkers *workers)
  */
 
 static void
-run_worker(AnnoyBuildShared *shared, ParallelTableScanDesc table_scan)
+run_worker(AnnoyBuildShared *shared, AnnoySpace *space,
+		   ParallelTableScanDesc table_scan)
 {
 	/* the locks that index.c holds in the leader */
 	Relation	heap = table_open(shared->heap, shared->concurrent ?
@@ -216,8 +220,9 @@ run_worker(AnnoyBuildShared *shared, ParallelTableScanDesc table_scan)
 	index_info->ii_Concurrent = shared->concurrent;
 	AnnoyBeginBuild(&build, heap, index, shared, ParallelWorkerNumber + 1);
 	old = MemoryContextSwitchTo(build.context);
-	AnnoyBuildForest(&build, maintenance_work_mem / shared->process_count,
-					 index_info, table_beginscan_parallel(heap, table_scan, SO_NONE));
+	AnnoyUseSpace(&build, space, maintenance_work_mem / shared->process_count);
+	AnnoyBuildForest(&build, index_info,
+					 table_beginscan_parallel(heap, table_scan, SO_NONE));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(build.context);
 	index_close(index, NoLock);
@@ -237,7 +242,8 @@ annoy_build_worker(dsm_segment *segment, shm_toc *toc)
 	SharedFileSetAttach(&shared->files, segment);
 	InstrStartParallelQuery();
 	if (BarrierAttach(&shared->barrier) == 0)
-		run_worker(shared, shm_toc_lookup(toc, KEY_SCAN, false));
+		run_worker(shared, shm_toc_lookup(toc, KEY_SPACE, false),
+				   shm_toc_lookup(toc, KEY_SCAN, false));
 	BarrierDetach(&shared->barrier);
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber],
 						  &wal_usage[ParallelWorkerNumber]);

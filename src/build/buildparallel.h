@@ -19,6 +19,7 @@ typedef struct AnnoyWorkers AnnoyWorkers;
  */
 extern AnnoyWorkers *AnnoyStartWorkers(Relation heap, Relation index,
 									   struct IndexInfo *index_info,
+									   const AnnoySpace *space,
 									   AnnoyBuildShared **shared,
 									   struct TableScanDescData **scan);
 

@@ -1,47 +1,54 @@
 /*-------------------------------------------------------------------------
  *
  * buildsample.h
- *	  Samples of the rows with the smallest hashes.
+ *	  Samples: the rows with the smallest hashes of seed and TID.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ANNOY_BUILDSAMPLE_H
 #define ANNOY_BUILDSAMPLE_H
 
-/* A sampled row, or sketch of one. */
+#include "arith/random.h"
+
 typedef struct AnnoySampleRow
 {
-	uint64		hash;			/* of seed and TID: the smallest are kept */
-	int64		tid;
-	char	   *value;			/* of the sampler's size */
+	uint64		hash;
+	int64		tid;			/* AnnoyPackTid */
 } AnnoySampleRow;
 
 /* The largest hash is on top: the keys are complements. */
 #define QUEUE_PREFIX AnnoySample
 #define QUEUE_ELEMENT AnnoySampleRow
 #define QUEUE_KEY(e) (~(e).hash)
-#include "forest/queue.h"
+#include "page/queue.h"
 
-/* Keeps the rows with the smallest hashes. */
 typedef struct AnnoySampler
 {
-	AnnoySampleQueue rows;
+	AnnoySampleQueue rows;		/* those with the smallest hashes so far */
 	int			wanted;
-	Size		value_size;
-	MemoryContext context;
-	char	   *chunk;			/* where values of new rows go */
-	int			chunk_used;
+	uint64		seed;
 } AnnoySampler;
 
-extern void AnnoyBeginSampler(AnnoySampler *sampler, int wanted,
-							  Size value_size);
+static inline void
+AnnoyBeginSampler(AnnoySampler *sampler, int wanted, uint64 seed)
+{
+	AnnoySample_init(&sampler->rows, Max(wanted, 1));
+	sampler->wanted = wanted;
+	sampler->seed = seed;
+}
 
-/* Keeps a row if its hash is among the smallest so far. */
-extern void AnnoySample(AnnoySampler *sampler, uint64 hash, int64 tid,
-						const void *value);
+static inline void
+AnnoySample(AnnoySampler *sampler, int64 tid)
+{
+	AnnoySampleRow row = {AnnoyHash(sampler->seed, (uint64) tid), tid};
 
-/* For qsort. */
-extern int	AnnoyCompareSampleTids(const void *a, const void *b);
-extern int	AnnoyCompareSampleHashes(const void *a, const void *b);
+	if (sampler->rows.count == sampler->wanted)
+	{
+		if (sampler->wanted == 0 || row.hash >= sampler->rows.elements[0].hash)
+			return;
+		(void) AnnoySample_pop(&sampler->rows);
+	}
+	AnnoySample_push(&sampler->rows, row);
+}
 
 #endif							/* ANNOY_BUILDSAMPLE_H */

@@ -35,8 +35,11 @@
 #define MAX_CHUNK (128 * 1024)
 #define CHUNKS_EACH 8
 
+/* Small chunks that are allocated together take so many bytes. */
+#define ARENA_BYTES (64 * 1024)
+
 /* Bytes that are read at once. */
-#define READ_BYTES (64 * 1024)
+#define READ_BYTES (32 * 1024)
 
 #define NO_EXTENT (-1)
 
@@ -71,8 +74,10 @@ struct AnnoySpool
 	Size		record_size;
 	int			partition_count;
 	SpoolPartition *partitions;
-	MemoryContext context;		/* of all that the spool allocates */
+	MemoryContext context;		/* of all that the spool allocates ... */
+	MemoryContext chunk_context;	/* ... but chunks */
 	int			chunk_records;
+	Size		memory;			/* for chunks that stay */
 	int64		chunks_allowed;
 	int64		chunks_allocated;
 	SpoolChunk *free_chunks;
@@ -154,24 +159,33 @@ new_partitions(int count)
  * ---------------------------------------------------------------------
  */
 
+static Size
+chunk_size(const AnnoySpool *spool)
+{
+	return CHUNK_HEADER + spool->chunk_records * spool->record_size;
+}
+
 AnnoySpool *
-AnnoyBeginSpool(Size record_size, int partitions, Size memory, FileSet *files,
-				const char *name)
+AnnoyBeginSpool(Size record_size, int partitions, Size memory, Size borrowed,
+				FileSet *files, const char *name)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "annoy spool",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	AnnoySpool *spool = palloc0(sizeof(AnnoySpool));
-	Size		chunk = Min(memory / CHUNKS_EACH / partitions, MAX_CHUNK);
+	Size		most = Max(memory, borrowed);
+	Size		chunk = Min(most / CHUNKS_EACH / partitions, MAX_CHUNK);
 
 	spool->record_size = record_size;
 	spool->partition_count = partitions;
 	spool->context = context;
 	spool->chunk_records = chunk > CHUNK_HEADER ?
 		Max(1, (chunk - CHUNK_HEADER) / record_size) : 1;
-	spool->chunks_allowed =
-		Max(1, memory / (CHUNK_HEADER + spool->chunk_records * record_size));
+	spool->chunk_context = AllocSetContextCreate(context, "annoy spool chunks",
+												 ALLOCSET_DEFAULT_SIZES);
+	spool->chunks_allowed = Max(1, most / chunk_size(spool));
+	spool->memory = memory;
 	spool->files = files;
 	if (files)
 		strlcpy(spool->name, name, ANNOY_SPOOL_NAME);
@@ -236,6 +250,29 @@ flush_chunks(AnnoySpool *spool)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * More free chunks; some at a time, since the memory context would round small
+ * ones up to powers of two.
+ */
+static void
+allocate_chunks(AnnoySpool *spool)
+{
+	Size		size = chunk_size(spool);
+	int64		count = Max(1, ARENA_BYTES / size);
+	char	   *arena;
+
+	count = Min(count, Max(1, spool->chunks_allowed - spool->chunks_allocated));
+	arena = MemoryContextAlloc(spool->chunk_context, count * size);
+	for (int64 i = 0; i < count; i++)
+	{
+		SpoolChunk *chunk = (SpoolChunk *) (arena + i * size);
+
+		chunk->next = spool->free_chunks;
+		spool->free_chunks = chunk;
+	}
+	spool->chunks_allocated += count;
+}
+
 /* An empty chunk at the end of a partition. */
 static SpoolChunk *
 add_chunk(AnnoySpool *spool, int partition)
@@ -247,15 +284,10 @@ add_chunk(AnnoySpool *spool, int partition)
 		spool->chunks_allocated >= spool->chunks_allowed &&
 		spool->chunks_allocated > 0)
 		flush_chunks(spool);
+	if (spool->free_chunks == NULL)
+		allocate_chunks(spool);
 	chunk = spool->free_chunks;
-	if (chunk)
-		spool->free_chunks = chunk->next;
-	else
-	{
-		chunk = MemoryContextAlloc(spool->context, CHUNK_HEADER +
-								   spool->chunk_records * spool->record_size);
-		spool->chunks_allocated++;
-	}
+	spool->free_chunks = chunk->next;
 	chunk->next = NULL;
 	chunk->count = 0;
 	if (p->last)
@@ -278,12 +310,6 @@ AnnoyPutRecord(AnnoySpool *spool, int partition)
 	return CHUNK_RECORDS(chunk) + chunk->count++ * spool->record_size;
 }
 
-bool
-AnnoySpoolIsInMemory(const AnnoySpool *spool)
-{
-	return spool->file == NULL;
-}
-
 void
 AnnoyFinishSpool(AnnoySpool *spool, AnnoySpoolSummary *summary)
 {
@@ -295,6 +321,14 @@ AnnoyFinishSpool(AnnoySpool *spool, AnnoySpoolSummary *summary)
 		BufFileExportFileSet(spool->file);
 		BufFileClose(spool->file);
 		spool->file = NULL;
+		MemoryContextReset(spool->chunk_context);
+		spool->free_chunks = NULL;
+	}
+	else if (spool->chunks_allocated * chunk_size(spool) > spool->memory)
+	{
+		flush_chunks(spool);
+		MemoryContextReset(spool->chunk_context);
+		spool->free_chunks = NULL;
 	}
 	if (summary)
 	{
@@ -381,10 +415,9 @@ open_source(SpoolSource *source, Size record_size, int partitions,
 AnnoySpoolReader *
 AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 					  const char *name, const AnnoySpoolSummary *summaries,
-					  int count, AnnoySpool *kept)
+					  int count)
 {
-	AnnoySpoolReader *reader = begin_reader(record_size,
-											count + (kept ? 1 : 0));
+	AnnoySpoolReader *reader = begin_reader(record_size, count);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -394,8 +427,6 @@ AnnoyReadSharedSpools(Size record_size, int partitions, FileSet *files,
 		open_source(&reader->sources[i], record_size, partitions, files,
 					file_name, &summaries[i]);
 	}
-	if (kept)
-		add_private_source(&reader->sources[count], kept);
 	return reader;
 }
 

@@ -23,18 +23,16 @@ typedef struct AnnoySpoolSummary
 
 /*
  * Begins a spool in the current memory context.  memory: bytes that its
- * records may take before they go to a file.  With a file set the spool is for
+ * records may take before they go to a file.  borrowed: that they may take until
+ * the spool is finished, if that is more.  With a file set the spool is for
  * other processes too, and "name" is its file's there; else it is private.
  */
 extern AnnoySpool *AnnoyBeginSpool(Size record_size, int partitions,
-								   Size memory, FileSet *files,
+								   Size memory, Size borrowed, FileSet *files,
 								   const char *name);
 
 /* Room for a record, to be filled before the next one is put. */
 extern void *AnnoyPutRecord(AnnoySpool *spool, int partition);
-
-/* Whether all records are in memory, where they stay until the spool's end. */
-extern bool AnnoySpoolIsInMemory(const AnnoySpool *spool);
 
 /* No more records come.  A spool for others is in its file afterwards. */
 extern void AnnoyFinishSpool(AnnoySpool *spool, AnnoySpoolSummary *summary);
@@ -47,14 +45,13 @@ extern AnnoySpoolReader *AnnoyReadSpool(AnnoySpool *spool);
 
 /*
  * ... or of the spools of several processes together: summaries[count], and
- * files of these names with the number of the process appended; and of a
- * private one with the same records besides, which may be NULL.
+ * files of these names with the number of the process appended.
  */
 extern AnnoySpoolReader *AnnoyReadSharedSpools(Size record_size,
 											   int partitions, FileSet *files,
 											   const char *name,
 											   const AnnoySpoolSummary *summaries,
-											   int count, AnnoySpool *kept);
+											   int count);
 extern int64 AnnoyCountRecords(AnnoySpoolReader *reader, int partition);
 
 /* The next records are those of a partition, from the first one on. */

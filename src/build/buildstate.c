@@ -18,6 +18,9 @@
 #include "build/build.h"
 #include "definition/options.h"
 
+/* kB for spools at the least: then they live on disk. */
+#define SPOOL_RESERVE 128
+
 Size
 AnnoySharedSize(int processes)
 {
@@ -54,7 +57,7 @@ AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
 	build->heap = heap;
 	build->index = index;
 	build->opclass = AnnoyGetOpclassInfo(index);
-	build->seed = AnnoyGetSeed(index, process == 0);
+	build->seed = AnnoyGetSeed(index, false);
 	build->n_trees = AnnoyGetBuiltTreeCount(index);
 	build->logged = RelationNeedsWAL(index);
 	build->context = AllocSetContextCreate(CurrentMemoryContext, "annoy build",
@@ -65,12 +68,12 @@ AnnoyBeginBuild(AnnoyBuild *build, Relation heap, Relation index,
 	build->process = process;
 	build->part = &shared->parts[process];
 	build->parallel = shared->process_count > 1;
+	build->seats = palloc(sizeof(int) * shared->process_count);
+	for (int i = 0; i < shared->process_count; i++)
+		build->seats[i] = i;
 	build->files = build->parallel ? &shared->files.fs : NULL;
 	build->extender.index = index;
 	build->extender.shared = build->parallel;
-	build->writer.index = index;
-	build->writer.extender = &build->extender;
-	build->writer.buffer = InvalidBuffer;
 	build->tail = InvalidBuffer;
 }
 
@@ -111,7 +114,6 @@ AnnoyNextPhase(AnnoyBuild *build, int phase)
 	if (build->process == 0)
 	{
 		pg_atomic_write_u64(&shared->next, 0);
-		shared->item_blocks = RelationGetNumberOfBlocks(build->index);
 		if (phase > 0)
 		{
 			pg_atomic_write_u64(&shared->rows_done, 0);
@@ -123,13 +125,74 @@ AnnoyNextPhase(AnnoyBuild *build, int phase)
 	AnnoySynchronise(build);
 }
 
-void
-AnnoySketchValue(AnnoyBuild *build, const struct varlena *value, float *extra,
-				 bool *unbounded)
+static void
+set_meta(AnnoyBuild *build)
 {
-	if (!AnnoyMakeSketch(&build->forest->sketcher,
-						 build->opclass->element->floats(value, build->floats),
-						 build->scratch, build->sketch, extra, unbounded))
-		elog(ERROR, "vector without a direction among the items of index \"%s\"",
-			 RelationGetRelationName(build->index));
+	AnnoyMetaPageData *meta = &build->forest->meta;
+	int			dimensions = build->space->dimensions;
+
+	meta->magic = ANNOY_MAGIC;
+	meta->format_version = ANNOY_FORMAT_VERSION;
+	meta->metric = build->opclass->metric;
+	meta->element = build->opclass->element->kind;
+	meta->dimensions = dimensions;
+	meta->sketch_dimensions = dimensions > 0 ?
+		AnnoySketchDimensions(dimensions) : 0;
+	meta->code_bits = dimensions > 0 ?
+		AnnoyGetBuiltCodeBits(build->index, dimensions) : 0;
+	meta->n_trees = build->n_trees;
+	meta->seed = build->seed;
+	meta->max_norm = build->space->max_norm;
+	meta->epsilon = ANNOY_DEFAULT_EPSILON;
+	meta->centre = InvalidBlockNumber;
+	meta->roots = InvalidBlockNumber;
+}
+
+void
+AnnoyUseSpace(AnnoyBuild *build, AnnoySpace *space, int work_mem)
+{
+	AnnoyForest *forest = palloc0(sizeof(AnnoyForest));
+	int			dimensions = Max(space->dimensions, 1);
+
+	build->space = space;
+	AnnoyGetBuildSizes(&build->sizes, space->dimensions, space->rows);
+	build->spare_mem = Max(0, work_mem - build->sizes.least_memory) +
+		SPOOL_RESERVE;
+	build->forest = forest;
+	forest->roots = palloc0(sizeof(AnnoyChild) * build->n_trees);
+	build->outsized_roots = palloc0(sizeof(AnnoyChild) * build->n_trees);
+	set_meta(build);
+	AnnoyGetLeafLayout(&forest->meta, &forest->leaf);
+	AnnoyGetSample(space, &build->sample_set);
+	AnnoyInitSketcher(&forest->sketcher,
+					  palloc(AnnoySketcherMemory(dimensions)),
+					  build->opclass->metric, dimensions, build->seed,
+					  space->sample_count > 0 ? space->centre : NULL,
+					  space->max_norm);
+	forest->sketcher.outsized_apart =
+		build->opclass->metric == ANNOY_METRIC_INNER_PRODUCT &&
+		space->max_norm > 0;
+	build->record_size = MAXALIGN(offsetof(AnnoySketchRecord, sketch) +
+								  AnnoyPackedSize(&forest->sketcher));
+	build->unpacked = palloc(sizeof(int16) *
+							 forest->sketcher.sketch_dimensions);
+}
+
+void
+AnnoyReadRecord(AnnoyBuild *build, const AnnoySketchRecord *record,
+				AnnoyItemSketch *item)
+{
+	const AnnoySketcher *sketcher = &build->forest->sketcher;
+
+	if (sketcher->codes_are_bits)
+	{
+		AnnoyUnpackSketch(sketcher, record->sketch, build->unpacked);
+		item->quantised = build->unpacked;
+	}
+	else
+		item->quantised = (const int16 *) record->sketch;
+	item->scale = record->scale;
+	item->norm_squared = record->norm_squared;
+	item->extra = record->extra;
+	item->unbounded = record->unbounded;
 }

@@ -9,25 +9,23 @@
 #define ANNOY_BUILDSTEPS_H
 
 #include "build/buildassign.h"
+#include "build/buildpartition.h"
 
-/* buildload.c: memory in kB that each process needs at least */
-extern int	AnnoyLeastWorkMem(int dimensions, int element_bits);
-
-/* the table's rows, or this process's share of them, into build->rows */
-extern void AnnoyLoadRows(AnnoyBuild *build, int work_mem,
+/*
+ * buildload.c: sketches the table's rows, or this process's share of them, and
+ * sends them to partitions; or, without these, to build->records.
+ */
+extern void AnnoyLoadRows(AnnoyBuild *build, AnnoyPartitions *partitions,
 						  struct IndexInfo *index_info,
 						  struct TableScanDescData *scan);
 
-/*
- * then the sketch space: the leader fixes it by its sample, the workers by what
- * it has written
- */
-extern void AnnoyFixSpace(AnnoyBuild *build, int work_mem);
+/* then what all processes have loaded is known */
+extern void AnnoyFinishLoad(AnnoyBuild *build);
 
-/* buildpartition.c; items are then assigned, see buildassign.h */
-extern void AnnoySplitCells(AnnoyBuild *build, int tree, AnnoyCells *cells);
-
-/* buildleaves.c */
+/* buildpartition.h, buildassign.h, buildmove.c, buildleaves.c */
+extern void AnnoyMoveCentroids(AnnoyBuild *build, int tree,
+							   const AnnoyCells *cells,
+							   AnnoyBatchReader *reader);
 extern void AnnoyWriteLeaves(AnnoyBuild *build, int tree,
 							 const AnnoyCells *cells,
 							 AnnoyBatchReader *reader);
@@ -43,11 +41,9 @@ extern int64 AnnoyCalibrate(AnnoyBuild *build);
 
 /*
  * buildforest.c: all of this, which all processes do, from the first row to a
- * calibrated index.  work_mem: kB that this process may take.  scan: its part of
- * the table, or NULL for all of it.
+ * calibrated index.  scan: its part of the table, or NULL for all of it.
  */
-extern void AnnoyBuildForest(AnnoyBuild *build, int work_mem,
-							 struct IndexInfo *index_info,
+extern void AnnoyBuildForest(AnnoyBuild *build, struct IndexInfo *index_info,
 							 struct TableScanDescData *scan);
 
 #endif							/* ANNOY_BUILDSTEPS_H */

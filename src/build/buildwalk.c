@@ -7,7 +7,7 @@
  * item.  Pinning and locking them took a third of its time, and more with
  * workers, which do so at the same time.  Nobody changes them meanwhile, so a
  * process that has the memory copies them first.  The walk is the one of
- * AnnoyChooseLeaf, and makes the same choices.
+ * AnnoyChooseLeaf.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,12 +23,28 @@
 
 #define INITIAL_QUEUE 64
 
-/* A link within a copy: its "block" is a place in nodes[] or directories[]. */
+/*
+ * Links within a copy: of version COPIED, their "block" is a place in nodes[] or
+ * directories[]; what else there is has found no room.
+ */
+#define COPIED 1
+#define NOT_COPIED 0
+
 typedef struct CopiedNode
 {
 	AnnoyNode	node;
 	AnnoyChild	child[2];
 } CopiedNode;
+
+/*
+ * A directory within a copy.  Of one of centroids, these side by side, whose
+ * numbers are their places; else the page up to pd_lower.
+ */
+typedef struct CopiedDirectory
+{
+	AnnoyCentroidSet set;
+	Page		page;			/* or NULL */
+} CopiedDirectory;
 
 /* Where a directory of the tree is in the list of cells; by block. */
 typedef struct DirectoryPlace
@@ -40,18 +56,19 @@ typedef struct DirectoryPlace
 struct AnnoyTreeCopy
 {
 	AnnoyBuild *build;
+	const AnnoyCells *cells;
 	int			tree;
 	DirectoryPlace *places;		/* [directory_count] */
 	int			directory_count;
-	Page	   *directories;	/* likewise by number: up to pd_lower */
+	CopiedDirectory *directories;	/* likewise by number */
 	CopiedNode *nodes;			/* one less than there are directories */
 	int			node_count;
 	AnnoyChild	root;
 	Size		size;
 	Size		limit;
-	bool		complete;		/* else the walk is AnnoyChooseLeaf's own */
+	CopiedDirectory directory;	/* one that is not copied */
+	PGAlignedBlock page;		/* its memory */
 	AnnoyNodeQueue queue;
-	AnnoyWalk	walk;
 };
 
 static int
@@ -77,59 +94,146 @@ find_directory(const AnnoyTreeCopy *copy, BlockNumber block)
 	return found->number;
 }
 
-/*
- * Copies what is below a link; *link is one within the copy then.  False if it
- * takes too much memory.
- */
-static bool
-copy_subtree(AnnoyTreeCopy *copy, AnnoyChild *link)
+/* Memory within the limit, or NULL. */
+static void *
+allocate(AnnoyTreeCopy *copy, Size size)
 {
-	bool		inner = link->kind == ANNOY_PAGE_INNER;
-	Buffer		buffer = AnnoyReadPage(copy->build->index, link->block,
-									   link->kind, BUFFER_LOCK_SHARE);
-	Page		page = BufferGetPage(buffer);
+	void	   *memory;
+
+	if (copy->size + size > copy->limit)
+		return NULL;
+	memory = palloc(size);
+	copy->size += GetMemoryChunkSpace(memory);
+	return memory;
+}
+
+/* Copies a directory's contents into memory that it fits. */
+static void
+fill_directory(AnnoyTreeCopy *copy, CopiedDirectory *directory, Page page,
+			   Size size, void *memory)
+{
 	int			s = copy->build->forest->sketcher.sketch_dimensions;
-	char	   *source = inner ?
-		(char *) AnnoyPageGetNode(page, s, link->slot) : (char *) page;
-	Size		size = AnnoyNodeSize(s);
-	char	   *data = NULL;
-	CopiedNode *node;
-	bool		complete;
+	int			count = AnnoyPageGetDirectoryHeader(page)->count;
+	AnnoyCentroidSet *set = &directory->set;
 
-	if (!inner)
+	directory->page = NULL;
+	if (AnnoyPageGetDirectoryHeader(page)->form == ANNOY_DIRECTORY_CODES)
 	{
-		int			count = AnnoyCountDirectory(copy->build->index, link->block,
-												page, s);
-
-		size = (char *) AnnoyPageGetDirectoryEntry(page, s, count) - source;
+		directory->page = memcpy(memory, page, size);
+		return;
 	}
-	copy->size += MAXALIGN(size) + sizeof(CopiedNode);
-	if (copy->size <= copy->limit)
-		data = memcpy(palloc(size), source, size);
-	UnlockReleaseBuffer(buffer);
-	if (data == NULL)
-		return false;
-	if (!inner)
+	set->sketch_dimensions = s;
+	set->count = count;
+	set->scale = memory;
+	set->norm_squared = set->scale + count;
+	set->extra = set->norm_squared + count;
+	set->centroids = (int8 *) (set->extra + count);
+	for (int i = 0; i < count; i++)
 	{
-		link->block = find_directory(copy, link->block);
-		copy->directories[link->block] = data;
-		return true;
-	}
+		AnnoyDirectoryEntry entry = AnnoyPageGetDirectoryEntry(page, s, i);
 
-	CHECK_FOR_INTERRUPTS();
-	check_stack_depth();
-	if (copy->node_count >= copy->directory_count)
-		elog(ERROR, "more nodes than directories in tree %d", copy->tree);
-	link->block = copy->node_count++;
-	node = &copy->nodes[link->block];
-	node->node = (AnnoyNode) data;
-	memcpy(node->child, node->node->child, sizeof(node->child));
-	complete = copy_subtree(copy, &node->child[0]);
-	return complete && copy_subtree(copy, &node->child[1]);
+		set->scale[i] = entry->scale;
+		set->norm_squared[i] = entry->norm_squared;
+		set->extra[i] = entry->extra;
+		memcpy(set->centroids + (Size) i * s, entry->data.centroid, s);
+	}
 }
 
 /*
- * Copies a tree whose leaves are cells, in the current memory context, if
+ * Reads a directory: into the memory of the copy, if there is room and it is to
+ * stay, or into the one place for others.
+ */
+static CopiedDirectory *
+read_directory(AnnoyTreeCopy *copy, BlockNumber block, int number, bool stays)
+{
+	int			s = copy->build->forest->sketcher.sketch_dimensions;
+	Buffer		buffer = AnnoyReadPage(copy->build->index, block,
+									   ANNOY_PAGE_DIRECTORY, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buffer);
+	int			count = AnnoyCountDirectory(copy->build->index, block, page, s);
+	/* the numbers of an entry take less without their link */
+	Size		size = (char *) AnnoyPageGetDirectoryEntry(page, s, count) -
+		(char *) page;
+	CopiedDirectory *directory = stays ? &copy->directories[number] :
+		&copy->directory;
+	void	   *memory = stays ? allocate(copy, size) : copy->page.data;
+
+	if (memory)
+		fill_directory(copy, directory, page, size, memory);
+	UnlockReleaseBuffer(buffer);
+	return memory ? directory : NULL;
+}
+
+/* Reads a node of the tree: its margin to an item, and its links. */
+static float
+read_node(AnnoyTreeCopy *copy, const AnnoyQuery *item, AnnoyChild link,
+		  AnnoyChild *children)
+{
+	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
+	Buffer		buffer = AnnoyReadPage(copy->build->index, link.block,
+									   ANNOY_PAGE_INNER, BUFFER_LOCK_SHARE);
+	AnnoyNode	node = AnnoyPageGetNode(BufferGetPage(buffer),
+										sketcher->sketch_dimensions, link.slot);
+	float		margin = AnnoyQueryMargin(sketcher, item, node->normal,
+										  node->scale, node->extra_weight,
+										  node->offset);
+
+	memcpy(children, node->child, sizeof(AnnoyChild) * 2);
+	children[0].version = children[1].version = NOT_COPIED;
+	UnlockReleaseBuffer(buffer);
+	return margin;
+}
+
+static void
+copy_node(AnnoyTreeCopy *copy, AnnoyChild *link)
+{
+	Size		size = AnnoyNodeSize(copy->build->forest->sketcher.sketch_dimensions);
+	CopiedNode *node = &copy->nodes[copy->node_count];
+	Buffer		buffer;
+
+	if (copy->node_count >= copy->directory_count)
+		elog(ERROR, "more nodes than directories in tree %d", copy->tree);
+	node->node = allocate(copy, size);
+	if (node->node == NULL)
+		return;
+	buffer = AnnoyReadPage(copy->build->index, link->block, ANNOY_PAGE_INNER,
+						   BUFFER_LOCK_SHARE);
+	memcpy(node->node, AnnoyPageGetNode(BufferGetPage(buffer),
+										copy->build->forest->sketcher.sketch_dimensions,
+										link->slot), size);
+	UnlockReleaseBuffer(buffer);
+	memcpy(node->child, node->node->child, sizeof(node->child));
+	link->block = copy->node_count++;
+	link->version = COPIED;
+}
+
+/* Copies what is below a link, which is one within the copy then, if it fits. */
+static void
+copy_subtree(AnnoyTreeCopy *copy, AnnoyChild *link)
+{
+	CHECK_FOR_INTERRUPTS();
+	check_stack_depth();
+	link->version = NOT_COPIED;
+	if (link->kind == ANNOY_PAGE_INNER)
+	{
+		copy_node(copy, link);
+		for (int side = 0; link->version == COPIED && side < 2; side++)
+			copy_subtree(copy, &copy->nodes[link->block].child[side]);
+	}
+	else
+	{
+		int			number = find_directory(copy, link->block);
+
+		if (read_directory(copy, link->block, number, true))
+		{
+			link->block = number;
+			link->version = COPIED;
+		}
+	}
+}
+
+/*
+ * Copies a tree whose leaves are cells, in the current memory context, as far as
  * "memory" bytes are enough.
  */
 AnnoyTreeCopy *
@@ -139,6 +243,7 @@ AnnoyCopyTree(AnnoyBuild *build, int tree, const AnnoyCells *cells, Size memory)
 	int			count = cells->directory_count;
 
 	copy->build = build;
+	copy->cells = cells;
 	copy->tree = tree;
 	copy->directory_count = count;
 	copy->places = palloc_extended(sizeof(DirectoryPlace) * count,
@@ -149,39 +254,75 @@ AnnoyCopyTree(AnnoyBuild *build, int tree, const AnnoyCells *cells, Size memory)
 		copy->places[i].number = i;
 	}
 	qsort(copy->places, count, sizeof(DirectoryPlace), compare_places);
-	copy->directories = palloc_extended(sizeof(Page) * count, MCXT_ALLOC_HUGE);
+	copy->directories = palloc_extended(sizeof(CopiedDirectory) * count,
+										MCXT_ALLOC_HUGE);
 	copy->nodes = palloc_extended(sizeof(CopiedNode) * count, MCXT_ALLOC_HUGE);
 	copy->limit = memory;
+	copy->size = (sizeof(DirectoryPlace) + sizeof(CopiedDirectory) +
+				  sizeof(CopiedNode)) * (Size) count;
 	copy->root = build->forest->roots[tree];
-	copy->complete = copy_subtree(copy, &copy->root);
+	copy_subtree(copy, &copy->root);
 	AnnoyNode_init(&copy->queue, INITIAL_QUEUE);
-	AnnoyInitWalk(&copy->walk, build->index, build->forest);
 	return copy;
 }
 
 /* From a link down to a directory; the other sides go to the queue. */
-static int
+static AnnoyChild
 descend(AnnoyTreeCopy *copy, const AnnoyQuery *item, AnnoyNodeCandidate from)
 {
 	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
-	AnnoyChild	child = from.child;
+	AnnoyChild	link = from.child;
 
-	while (child.kind == ANNOY_PAGE_INNER)
+	while (link.kind == ANNOY_PAGE_INNER)
 	{
-		const CopiedNode *here = &copy->nodes[child.block];
-		AnnoyNode	node = here->node;
-		float		margin = AnnoyQueryMargin(sketcher, item, node->normal,
-											  node->scale, node->extra_weight,
-											  node->offset);
-		int			side = margin > 0.0f ? 1 : 0;
+		AnnoyChild	children[2];
 		AnnoyNodeCandidate other;
+		float		margin;
+		int			side;
 
+		if (link.version == COPIED)
+		{
+			const CopiedNode *here = &copy->nodes[link.block];
+			AnnoyNode	node = here->node;
+
+			margin = AnnoyQueryMargin(sketcher, item, node->normal, node->scale,
+									  node->extra_weight, node->offset);
+			memcpy(children, here->child, sizeof(children));
+		}
+		else
+			margin = read_node(copy, item, link, children);
+		side = margin > 0.0f ? 1 : 0;
 		other.priority = from.priority + margin * margin;
-		other.child = here->child[1 - side];
+		other.child = children[1 - side];
 		AnnoyNode_push(&copy->queue, other);
-		child = here->child[side];
+		link = children[side];
 	}
-	return (int) child.block;
+	return link;
+}
+
+/*
+ * The nearest cell of a directory that has some; *distance: what it is away, less
+ * the same for all.
+ */
+static int
+find_nearest(const CopiedDirectory *directory, const AnnoySketcher *sketcher,
+			 const AnnoyQuery *item, float *distance)
+{
+	float		distances[ANNOY_MAX_DIRECTORY_ENTRIES + ANNOY_RUN];
+	int32		products[ANNOY_MAX_DIRECTORY_ENTRIES + ANNOY_RUN];
+	int			count;
+	int			best = 0;
+
+	if (directory->page == NULL)
+		return AnnoyFindNearestCentroid(&directory->set, item->quantised,
+										item->scale, item->extra, products,
+										distances, distance);
+	count = AnnoyPageGetDirectoryHeader(directory->page)->count;
+	AnnoyRankDirectory(directory->page, sketcher, item, distances);
+	for (int i = 1; i < count; i++)
+		best = distances[i] < distances[best] ? i : best;
+	*distance = distances[best];
+	return best;
 }
 
 /* Into which cell of which directory an item belongs. */
@@ -190,47 +331,35 @@ AnnoyChooseCell(AnnoyTreeCopy *copy, const AnnoyQuery *item, int *directory,
 				uint32 *cell)
 {
 	const AnnoySketcher *sketcher = &copy->build->forest->sketcher;
-	int			s = sketcher->sketch_dimensions;
 	int64		wanted = AnnoyCountAssignmentLeaves(sketcher);
-	float		distances[ANNOY_MAX_DIRECTORY_ENTRIES];
 	AnnoyNodeCandidate root = {0.0f, copy->root};
 	float		nearest = 0.0f;
 	int64		known = 0;
 	int			opened = 0;
 
-	if (!copy->complete)
-	{
-		AnnoyLeafCandidate leaf = AnnoyChooseLeaf(&copy->walk, item,
-												  copy->tree);
-
-		*directory = find_directory(copy, leaf.directory);
-		*cell = leaf.link.block;
-		return;
-	}
 	copy->queue.count = 0;
 	AnnoyNode_push(&copy->queue, root);
 	while (copy->queue.count > 0 &&
 		   (known < wanted ||
 			opened < ANNOY_ASSIGNMENT_DIRECTORIES))
 	{
-		int			number = descend(copy, item, AnnoyNode_pop(&copy->queue));
-		Page		page = copy->directories[number];
-		int			count = AnnoyPageGetDirectoryHeader(page)->count;
+		AnnoyChild	link = descend(copy, item, AnnoyNode_pop(&copy->queue));
+		bool		copied = link.version == COPIED;
+		int			number = copied ? (int) link.block :
+			find_directory(copy, link.block);
+		float		distance;
+		int			best = find_nearest(copied ? &copy->directories[number] :
+										read_directory(copy, link.block, number, false),
+										sketcher, item, &distance);
 
-		AnnoyRankDirectory(page, sketcher, item, distances);
-		for (int i = 0; i < count; i++)
+		/* the first one of equal ones, as on top of a queue */
+		if (known == 0 || distance < nearest)
 		{
-			/* the first one of equal ones, as on top of a queue */
-			if ((known == 0 && i == 0) || distances[i] < nearest)
-			{
-				nearest = distances[i];
-				*directory = number;
-				*cell = AnnoyPageGetDirectoryEntry(page, s, i)->leaf.block;
-			}
+			nearest = distance;
+			*directory = number;
+			*cell = best;
 		}
-		known += count;
+		known += copy->cells->directories[number].cell_count;
 		opened++;
 	}
-	if (known == 0)
-		elog(ERROR, "tree without cells");
 }

@@ -7,12 +7,13 @@
  * coordinate that brings all items to norm M.  A vector of a larger norm has no
  * such coordinate.  In its direction at norm M it would lie among items of much
  * smaller products, in leaves that a search reads late or not at all.  So such
- * vectors have a subtree of their own, which is empty at build: the root is a
+ * vectors have a subtree of their own.  A build, which takes M from a sample, puts
+ * those into it that it finds beyond; often it is empty.  The root is a
  * hyperplane across the further coordinate,
  *
  *				extra > offset (a bit below 0)
  *				 /					 \
- *	   outsized: extra = -|x|		all items of the build: extra >= 0
+ *	   outsized: extra = -|x|		all other items: extra >= 0
  *
  * to which every query (extra = 0) is so near that it opens both sides at once.
  * AnnoyCentroidDistance compares leaves of both kinds by the products that may
@@ -91,11 +92,14 @@ AnnoyAddOutsizedSubtree(AnnoyBuild *build, int tree)
 	int			s = forest->sketcher.sketch_dimensions;
 	AnnoyHyperplane plane;
 	AnnoyChild	items = forest->roots[tree];
-	AnnoyChild	outsized;
+	AnnoyChild	outsized = build->outsized_roots[tree];
 	AnnoyChild	root;
 
-	AnnoyWriteEmptyTree(build->index, MAIN_FORKNUM, tree, s, &outsized);
-	mark_leaf(build, outsized.block);
+	if (!BlockNumberIsValid(outsized.block))
+	{
+		AnnoyWriteEmptyTree(build->index, MAIN_FORKNUM, tree, s, &outsized);
+		mark_leaf(build, outsized.block);
+	}
 
 	/* a page of inner nodes belongs to one tree */
 	build->inner_block = InvalidBlockNumber;

@@ -9,25 +9,23 @@
  *				says, and finite ones (checkpages.c).
  *	pages		Every page has the access method's id and is of a known kind, or
  *				all zeroes: added by an insert that did not need it.  Counts are
- *				possible and match pd_lower; flags, tree numbers and links are
- *				in range.
+ *				possible and match the free space; flags, tree numbers and links
+ *				are in range.
  *	right links	lead from directory to directory and from leaf to leaf of one
  *				tree, to an end, and match the versions.
- *	items		Line pointers lie on the page and do not overlap.  A live item's
- *				parts are there, belong to it alone and add up to its length,
- *				and it has the index's number of dimensions (checkitems.c).
- *	tail		The list and its list of free pages end; entries are in range.
+ *	tail		The list and its list of free pages end; entries name rows that
+ *				have no distance, and tell NULL from undefined ones.
  *	trees		From each root every node, directory, leaf and chained page is
  *				reached exactly once.  A directory names its parent, and links
  *				have the versions of their pages.  A leaf has the centroid that
- *				its directory says, or that whose code it has.  Each of its
- *				entries is, to the last bit, what its item gives when it is
- *				encoded anew (checktree.c).
- *				Every live item is in every tree exactly once.
- *	leaks		Every page of the beginning was reached.
- *	rows		No heap TID is there twice.  With heapallindexed: every visible
- *				row of the table is there, as an item with the row's value or in
- *				the tail, where it belongs.
+ *				its directory says, or that whose code it has (checktree.c).
+ *				Each of its entries names a place of the table where a row may
+ *				be, and is, to the last bit, what the row gives when it is
+ *				encoded anew (checkrows.c).
+ *	leaks		Every page of the beginning that is of any use was reached.
+ *	rows		Every visible row that is in the index is in every tree exactly
+ *				once, or in the tail exactly once.  With heapallindexed, these
+ *				are all rows of the table that have to be there, and no others.
  *
  * The check reads only, locks one page at a time, and runs beside inserts and
  * VACUUM.  What it reads are therefore pages of different moments, and it gives
@@ -35,27 +33,31 @@
  *
  * - A snapshot is taken before anything else.  A row that is visible to it was
  *	 in the index before, wholly, and stays there, for VACUUM may not remove it.
- *	 Items are required to be in all trees, and forbidden to be there twice,
- *	 only if their rows are such ones.  That is looked up for those items only
- *	 that are not found exactly once.
+ *	 So an entry of its TID is its entry and no other row's, whenever it is read.
+ *	 Entries of rows that the snapshot does not see say nothing, and are passed
+ *	 over.
+ * - A split while the check goes on may give a row that was deleted since the
+ *	 snapshot a code that says nothing.  So a row whose entry is another than
+ *	 expected has to be live after its leaf was read.
  * - Pages of trees and lists are linked by the record that makes them, and are
- *	 never unlinked, freed or made pages of another kind.  So what was there when
+ *	 never unlinked or freed while the index is in use.  So what was there when
  *	 all pages were read is found by the walks, which come later; and walks by
- *	 versions and right links meet nothing twice (checktree.c).
+ *	 versions and right links meet nothing twice (checktree.c).  Pages that were
+ *	 of no use then may be anything later, and lie anywhere: of these it is only
+ *	 asked that they are not met twice.
  * - Versions only grow, and link and page change by one record: of two readings
  *	 the later one is not older.
- * - What can be changed by VACUUM and by inserts into slots that became free (an
- *	 entry whose item is not there, an item whose parts do not fit) is read
- *	 again before it is reported.
  *
- * A crash, or an insert that ended by an error, may leave parts of a long value
- * without their first one, and pages of an unused centre or former geometry.
- * They do no harm, and their number is only told at DEBUG1.
+ * A crash, or an insert that ended by an error, may leave pages of an unused
+ * centre or former geometry.  They do no harm, and their number is only told at
+ * DEBUG1.
  *
- * Memory: 24 bytes for each page, and up to three bits for each line pointer of
- * the item pages, are the only things that grow with the index: together less
- * than 0.5 % of its size.  Rows are compared by sorting them, within
- * maintenance_work_mem.
+ * Each entry of each tree costs a fetch of its row from the table, in the order
+ * of leaves, which is no order of the table; where values are TOASTed, of these,
+ * too.  A check of an index is thus about as expensive as reading its table once
+ * a tree, at random.  Memory: 24 bytes for each page and one for each node, less
+ * than 0.5 % of the index.  The places of all rows are sorted, within
+ * maintenance_work_mem and else on disk.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,14 +81,6 @@
 #include "table/owner.h"
 
 PG_FUNCTION_INFO_V1(annoy_index_check);
-
-/* The index's and the table's rows share maintenance_work_mem. */
-static Tuplesortstate *
-begin_sort(void)
-{
-	return tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid, false,
-								 maintenance_work_mem / 2, NULL, 0);
-}
 
 /* What needs the metapage, which is verified here. */
 static void
@@ -113,14 +107,13 @@ begin_check(AnnoyCheck *check)
 	check->element = AnnoyGetOpclassInfo(check->index)->element;
 
 	dimensions = Max(check->forest->meta.dimensions, 1);
-	check->value_room = sizeof(float) * (check->element->max_dimensions + 16);
-	check->value = palloc(check->value_room);
 	check->floats = palloc(sizeof(float) * dimensions);
 	check->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
 	check->sketch = palloc(sizeof(float) * Max(check->s, 1));
-	check->index_rows = begin_sort();
-	if (check->heap_all_indexed)
-		check->heap_rows = begin_sort();
+	check->places = tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid,
+										  false, maintenance_work_mem, NULL,
+										  TUPLESORT_NONE);
+	AnnoyBeginRowReader(&check->reader, check->heap, check->index);
 }
 
 static void
@@ -129,11 +122,10 @@ check_index(AnnoyCheck *check)
 	begin_check(check);
 	AnnoyVerifyPages(check);
 	AnnoyVerifyRightLinks(check);
-	AnnoyVerifyItems(check);
 	AnnoyVerifyTail(check);
 
 	/*
-	 * An index that was built without rows has no items before the first row
+	 * An index that was built without rows has no entries before the first row
 	 * fixes the number of dimensions.  If that happens meanwhile, the row is
 	 * not visible to our snapshot.
 	 */
@@ -143,7 +135,7 @@ check_index(AnnoyCheck *check)
 	AnnoyVerifyRows(check);
 
 	ereport(DEBUG1,
-			(errmsg_internal("annoy index \"%s\": %u pages, %d trees, %lld rows of the table compared, %lld parts or pages without use",
+			(errmsg_internal("annoy index \"%s\": %u pages, %d trees, %lld rows of the table compared, %lld pages without use",
 							 RelationGetRelationName(check->index),
 							 check->page_count, check->forest->meta.n_trees,
 							 (long long) check->heap_row_count,
@@ -168,15 +160,14 @@ check_with_snapshot(Relation heap, Relation index, bool heap_all_indexed)
 	check.heap = heap;
 	check.index = index;
 	check.heap_all_indexed = heap_all_indexed;
-	check.row_context = AllocSetContextCreate(context, "annoy check row",
-											  ALLOCSET_DEFAULT_SIZES);
+	check.page_context = AllocSetContextCreate(context, "annoy check page",
+											   ALLOCSET_DEFAULT_SIZES);
 	check.snapshot = RegisterSnapshot(GetLatestSnapshot());
 	check_index(&check);
+	AnnoyEndRowReader(&check.reader);
 	UnregisterSnapshot(check.snapshot);
 
-	tuplesort_end(check.index_rows);
-	if (check.heap_rows)
-		tuplesort_end(check.heap_rows);
+	tuplesort_end(check.places);
 	FreeAccessStrategy(check.strategy);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -15,29 +15,6 @@
 #include "annoycompat.h"
 #include "check/check.h"
 
-/* ---------------------------------------------------------------------
- * What is known of pages and slots
- * ---------------------------------------------------------------------
- */
-
-void
-AnnoyGrowBits(AnnoyBits *bits, uint64 size)
-{
-	uint64		have = bits->size / 64;
-	uint64		words = (size + 63) / 64;
-
-	if (words <= have)
-		return;
-	words = Max(words, have * 2);
-	if (bits->words == NULL)
-		bits->words = palloc_extended(words * sizeof(uint64),
-									  MCXT_ALLOC_HUGE);
-	else
-		bits->words = repalloc_huge(bits->words, words * sizeof(uint64));
-	memset(bits->words + have, 0, (words - have) * sizeof(uint64));
-	bits->size = words * 64;
-}
-
 /* Makes room for pages that were added since the check began. */
 static void
 grow_pages(AnnoyCheck *check, BlockNumber block)
@@ -63,25 +40,16 @@ AnnoyReachPage(AnnoyCheck *check, BlockNumber block)
 	check->pages[block].reached = true;
 }
 
-bool
-AnnoyFindSlot(const AnnoyCheck *check, const ItemPointerData *address,
-			  uint64 *number)
-{
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(address);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(address);
-	const AnnoyCheckedPage *page = &check->pages[block];
-
-	if (block >= check->page_count || page->kind != ANNOY_PAGE_ITEM ||
-		offset < FirstOffsetNumber || offset > page->count)
-		return false;
-	*number = page->first + offset - FirstOffsetNumber;
-	return true;
-}
-
 /* ---------------------------------------------------------------------
  * Pages by themselves
  * ---------------------------------------------------------------------
  */
+
+static Size
+content_size(Page page)
+{
+	return ((PageHeader) page)->pd_lower - MAXALIGN(SizeOfPageHeaderData);
+}
 
 /* Bytes that pd_lower has to cover, after a check of the page's count. */
 static Size
@@ -105,20 +73,15 @@ wanted_content(AnnoyCheck *check, Page page, BlockNumber block)
 			return (char *) AnnoyPageGetDirectoryEntry(page, s, count) -
 				PageGetContents(page);
 		case ANNOY_PAGE_LEAF:
-			AnnoyCheckLeaf(index, page, block, s);
-			count = AnnoyPageGetLeafHeader(page)->count;
-			return AnnoyLeafHeaderSize(s) +
-				count / ANNOY_BLOCK_ENTRIES * AnnoyBlockSize(s) +
-				count % ANNOY_BLOCK_ENTRIES * AnnoyRowSize(s);
+			AnnoyCheckLeaf(index, page, block, &check->forest->leaf);
+			return content_size(page);
 		case ANNOY_PAGE_TAIL:
 			count = AnnoyPageGetTailHeader(page)->count;
 			if (count > AnnoyTailCapacity)
 				AnnoyReportCorruption(index, block, "too many tail entries");
 			return sizeof(AnnoyTailHeader) + count * sizeof(AnnoyTailEntry);
 		default:
-			/* line pointers; arrays are verified with their list */
-			return ((PageHeader) page)->pd_lower -
-				MAXALIGN(SizeOfPageHeaderData);
+			return content_size(page);	/* arrays are verified with their list */
 	}
 }
 
@@ -127,32 +90,29 @@ wanted_content(AnnoyCheck *check, Page page, BlockNumber block)
  * as they were made, without centroid, until they are written again.
  */
 static bool
-is_without_geometry(Page page, Size content)
+is_without_geometry(Page page)
 {
 	if (AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_LEAF)
 		return AnnoyPageGetLeafHeader(page)->count == 0 &&
-			content == AnnoyLeafHeaderSize(0);
+			content_size(page) == offsetof(AnnoyLeafHeaderData, centroid);
 	return AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_DIRECTORY &&
 		AnnoyPageGetDirectoryHeader(page)->count == 1 &&
 		AnnoyPageGetDirectoryHeader(page)->form == ANNOY_DIRECTORY_CENTROIDS &&
-		content == sizeof(AnnoyDirectoryHeader) +
+		content_size(page) == sizeof(AnnoyDirectoryHeader) +
 		AnnoyDirectoryEntrySize(ANNOY_DIRECTORY_CENTROIDS, 0);
 }
 
 static void
 verify_content(AnnoyCheck *check, Page page, BlockNumber block)
 {
-	Size		content = ((PageHeader) page)->pd_lower -
-		MAXALIGN(SizeOfPageHeaderData);
-
-	if (content != wanted_content(check, page, block) &&
-		!is_without_geometry(page, content))
+	if (content_size(page) != wanted_content(check, page, block) &&
+		!is_without_geometry(page))
 		AnnoyReportCorruption(check->index, block,
 							  "pd_lower does not match the number of entries");
-	if (AnnoyPageGetOpaque(page)->kind != ANNOY_PAGE_ITEM &&
+	if (AnnoyPageGetOpaque(page)->kind != ANNOY_PAGE_LEAF &&
 		((PageHeader) page)->pd_upper != ((PageHeader) page)->pd_special)
 		AnnoyReportCorruption(check->index, block,
-							  "line pointers on a page that has none");
+							  "data behind the free space of a page that has none there");
 }
 
 /* A link has to name an existing block that is not the page itself. */
@@ -204,7 +164,7 @@ verify_special(AnnoyCheck *check, Page page, BlockNumber block)
 		AnnoyReportCorruption(index, block, "unexpected chain");
 	if (BlockNumberIsValid(opaque->rightlink) &&
 		(chained || opaque->kind == ANNOY_PAGE_META ||
-		 opaque->kind == ANNOY_PAGE_ITEM || opaque->kind == ANNOY_PAGE_INNER))
+		 opaque->kind == ANNOY_PAGE_FREE || opaque->kind == ANNOY_PAGE_INNER))
 		AnnoyReportCorruption(index, block, "unexpected right link");
 
 	if (opaque->kind == ANNOY_PAGE_LEAF &&
@@ -250,53 +210,26 @@ AnnoyCopyVerifiedPage(AnnoyCheck *check, BlockNumber block,
 }
 
 /*
- * Line pointers and headers of a locked item page (AnnoyGetItem verifies more
- * of them); notes what parts there are.
+ * Whether a page is of no use, and may be of another kind by now or soon: free,
+ * of a former geometry (renew.c), or of a centre or roots that are not those of
+ * the metapage: of an insert that was not the first, or was cut short.
  */
-static void
-verify_item_page(AnnoyCheck *check, Buffer buffer, AnnoyCheckedPage *info)
+static bool
+is_of_no_use(AnnoyCheck *check, BlockNumber block, int kind)
 {
-	BlockNumber block = BufferGetBlockNumber(buffer);
-	Page		page = BufferGetPage(buffer);
-	OffsetNumber last = PageGetMaxOffsetNumber(page);
-	Size		used = 0;
-
-	if (last > ANNOY_ITEMS_PER_PAGE)
-		AnnoyReportCorruption(check->index, block, "too many line pointers");
-	info->count = last;
-	info->first = check->slot_count;
-	check->slot_count += last;
-	AnnoyGrowBits(&check->heads, check->slot_count);
-	AnnoyGrowBits(&check->continued, check->slot_count);
-
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
+	switch (kind)
 	{
-		ItemId		id = PageGetItemId(page, offset);
-		AnnoyItem	item = AnnoyGetItem(check->index, buffer, offset);
-		uint64		number = info->first + offset - FirstOffsetNumber;
-
-		if (item == NULL)
-		{
-			if (ItemIdIsUsed(id))
-				AnnoyReportCorruption(check->index, block,
-									  "line pointer of an unknown kind");
-			continue;
-		}
-		used += MAXALIGN(ItemIdGetLength(id));
-		if (ItemIdGetOffset(id) < ((PageHeader) page)->pd_upper)
-			AnnoyReportCorruption(check->index, block,
-								  "line pointer into the free space");
-		if ((item->flags & ~(ANNOY_ITEM_CONTINUED | ANNOY_ITEM_DEAD)) != 0 ||
-			item->flags == (ANNOY_ITEM_CONTINUED | ANNOY_ITEM_DEAD))
-			AnnoyReportCorruption(check->index, block, "unknown item flags");
-		if (item->flags == ANNOY_ITEM_CONTINUED)
-			AnnoySetBit(&check->continued, number);
-		else if (item->flags == 0)
-			AnnoySetBit(&check->heads, number);
+		case ANNOY_PAGE_META:
+		case ANNOY_PAGE_TAIL:
+			return false;
+		case ANNOY_PAGE_FREE:
+			return true;
+		case ANNOY_PAGE_CENTRE:
+		case ANNOY_PAGE_ROOTS:
+			return !check->pages[block].reached;
+		default:
+			return block < check->forest->meta.former_end;
 	}
-	if (used > (Size) ((PageHeader) page)->pd_special -
-		((PageHeader) page)->pd_upper)
-		AnnoyReportCorruption(check->index, block, "items overlap");
 }
 
 /* A page of the pass over all pages. */
@@ -308,40 +241,37 @@ visit_page(AnnoyCheck *check, BlockNumber block)
 	Page		page = (Page) copy.data;
 	Buffer		buffer = ReadBufferExtended(check->index, MAIN_FORKNUM, block,
 											RBM_NORMAL, check->strategy);
+	int			kind;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	info->kind = AnnoyGetPageKind(check->index, buffer);
-	if (info->kind == ANNOY_PAGE_ITEM)
-		verify_item_page(check, buffer, info);
+	kind = AnnoyGetPageKind(check->index, buffer);
 	memcpy(copy.data, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
-	if (block < check->forest->meta.former_end && block != ANNOY_META_BLOCK &&
-		info->kind != ANNOY_PAGE_ITEM && info->kind != ANNOY_PAGE_TAIL)
-	{
-		/* of no use any more: VACUUM makes them item pages */
-		check->orphans += info->kind != 0;
-		info->kind = 0;
-	}
-	if (info->kind == 0)
+	if (kind == 0)
 		return;
+	if (is_of_no_use(check, block, kind))
+	{
+		check->orphans += kind != ANNOY_PAGE_FREE;
+		return;
+	}
 
 	verify_page(check, page, block);
+	info->kind = kind;
 	info->tree = AnnoyPageGetOpaque(page)->tree;
 	info->rightlink = AnnoyPageGetOpaque(page)->rightlink;
 	info->chained = (AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED) != 0;
-	if (info->kind == ANNOY_PAGE_INNER)
+	if (kind == ANNOY_PAGE_INNER)
 	{
 		info->count = AnnoyPageGetInnerHeader(page)->count;
 		info->first = check->node_count;
 		check->node_count += info->count;
 	}
-	else if (info->kind == ANNOY_PAGE_LEAF)
+	else if (kind == ANNOY_PAGE_LEAF)
 		info->version = AnnoyPageGetLeafHeader(page)->version;
-	else if (info->kind == ANNOY_PAGE_DIRECTORY)
+	else if (kind == ANNOY_PAGE_DIRECTORY)
 		info->version = AnnoyPageGetDirectoryHeader(page)->version;
-	if (info->kind == ANNOY_PAGE_LEAF || info->kind == ANNOY_PAGE_DIRECTORY)
-		info->count = !is_without_geometry(page, ((PageHeader) page)->pd_lower -
-										   MAXALIGN(SizeOfPageHeaderData));
+	if (kind == ANNOY_PAGE_LEAF || kind == ANNOY_PAGE_DIRECTORY)
+		info->count = !is_without_geometry(page);
 }
 
 void
@@ -352,8 +282,8 @@ AnnoyVerifyPages(AnnoyCheck *check)
 		CHECK_FOR_INTERRUPTS();
 		visit_page(check, block);
 	}
-	AnnoyGrowBits(&check->seen, check->slot_count);
-	AnnoyGrowBits(&check->nodes, check->node_count);
+	check->nodes = palloc_extended(Max(check->node_count, 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 }
 
 /* ---------------------------------------------------------------------
@@ -550,11 +480,7 @@ AnnoyVerifyTail(AnnoyCheck *check)
 				(entries[i].flags & ~ANNOY_TAIL_NULL) != 0)
 				AnnoyReportCorruption(check->index, block,
 									  "tail entry out of range");
-			tuplesort_putdatum(check->index_rows,
-							   Int64GetDatum(AnnoyPackRow(&entries[i].heap_tid,
-														  ANNOY_ROW_TAIL |
-														  entries[i].flags)),
-							   false);
+			AnnoyVerifyTailEntry(check, &entries[i]);
 		}
 		if (check->tail_pages++ == 0)
 			free_page = AnnoyPageGetTailHeader(page)->next_free;
@@ -570,9 +496,8 @@ AnnoyVerifyTail(AnnoyCheck *check)
  */
 
 /*
- * A page of a tree or list is linked by the record that makes it, and never
- * freed, so what was there when all pages were read has been met since.  Item
- * pages need no link.
+ * A page of a tree or list is linked by the record that makes it, and not freed
+ * while we look, so what was there when all pages were read has been met since.
  */
 void
 AnnoyVerifyReached(AnnoyCheck *check)
@@ -580,39 +505,24 @@ AnnoyVerifyReached(AnnoyCheck *check)
 	for (BlockNumber block = 0; block < check->page_count; block++)
 	{
 		const AnnoyCheckedPage *page = &check->pages[block];
+		bool		in_tree = page->kind == ANNOY_PAGE_INNER ||
+			page->kind == ANNOY_PAGE_DIRECTORY || page->kind == ANNOY_PAGE_LEAF;
 
 		CHECK_FOR_INTERRUPTS();
-		switch (page->kind)
+		if (page->kind == ANNOY_PAGE_INNER && check->s > 0)
 		{
-			case 0:
-			case ANNOY_PAGE_META:
-			case ANNOY_PAGE_ITEM:
-				break;
-			case ANNOY_PAGE_CENTRE:
-			case ANNOY_PAGE_ROOTS:
-				/* of an insert that was not the first, or was cut short */
-				if (!page->reached)
-					check->orphans++;
-				break;
-			case ANNOY_PAGE_INNER:
-				for (int i = 0; i < page->count && check->s > 0; i++)
-					if (!AnnoyTestBit(&check->nodes, page->first + i))
-						AnnoyReportCorruption(check->index, block,
-											  psprintf("nothing leads to node %d",
-													   i));
-				break;
-			case ANNOY_PAGE_DIRECTORY:
-			case ANNOY_PAGE_LEAF:
-				/* of renew.c, which was cut short */
-				if (check->s > 0 && !page->reached && page->count == 0)
-					check->orphans++;
-				if (check->s == 0 || page->count == 0)
-					break;
-				pg_fallthrough;
-			default:
-				if (!page->reached)
+			for (int i = 0; i < page->count; i++)
+				if (!check->nodes[page->first + i])
 					AnnoyReportCorruption(check->index, block,
-										  "nothing leads to the page");
+										  psprintf("nothing leads to node %d", i));
 		}
+		else if (page->kind == 0 || page->kind == ANNOY_PAGE_META ||
+				 page->reached || (in_tree && check->s == 0))
+			continue;
+		else if (in_tree && page->count == 0)
+			check->orphans++;	/* of renew.c, which was cut short */
+		else
+			AnnoyReportCorruption(check->index, block,
+								  "nothing leads to the page");
 	}
 }

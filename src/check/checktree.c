@@ -32,9 +32,6 @@
 
 #include "check/check.h"
 
-/* Times that a wrong entry is looked at again before it is reported. */
-#define ATTEMPTS 3
-
 /* A link that is to be followed, and where it was found. */
 typedef struct PendingLink
 {
@@ -53,7 +50,7 @@ typedef struct TreeCheck
 
 	/* the leaf whose chain is being followed, and what it had */
 	BlockNumber head;
-	ItemPointerData *head_addresses;
+	ItemPointerData *head_tids; /* sorted */
 	int			head_count;
 } TreeCheck;
 
@@ -62,235 +59,70 @@ typedef struct TreeCheck
  * ---------------------------------------------------------------------
  */
 
-/* Makes "page" an empty leaf with the centroid of another. */
-static void
-start_expected_leaf(AnnoyCheck *check, Page page, Page leaf)
-{
-	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(leaf);
-
-	AnnoyInitPage(page, ANNOY_PAGE_LEAF, 0);
-	AnnoyStartLeaf(page, &check->forest->sketcher, header->centroid,
-				   header->scale, header->norm_squared, header->extra);
-}
-
-/* Adds the entry that the item loaded last should have; false if it has none. */
-static bool
-add_expected_entry(AnnoyCheck *check, Page page, ItemPointer address)
-{
-	float		extra;
-	bool		unbounded;
-
-	if (!AnnoyMakeSketch(&check->forest->sketcher,
-						 check->element->floats(check->value, check->floats),
-						 check->scratch, check->sketch, &extra, &unbounded))
-		return false;
-	AnnoyAddLeafEntry(page, &check->forest->sketcher, check->sketch, unbounded,
-					  address);
-	return true;
-}
-
-/* Whether two leaves have the same entries, to the last bit. */
-static bool
-same_entries(AnnoyCheck *check, Page a, Page b)
-{
-	Size		start = AnnoyPageGetLeafBlock(a, check->s, 0) - (char *) a;
-
-	return ((PageHeader) a)->pd_lower == ((PageHeader) b)->pd_lower &&
-		((PageHeader) a)->pd_lower >= start &&
-		memcmp((char *) a + start, (char *) b + start,
-			   ((PageHeader) a)->pd_lower - start) == 0;
-}
-
-/*
- * Addresses are compared by ItemPointerCompare: on a damaged leaf they may be
- * invalid, of which ItemPointerEquals thinks as an error.
- */
-
-/* A copy of a leaf with the entries of an address only; returns their number. */
 static int
-filter_address(AnnoyCheck *check, Page leaf, ItemPointer address,
-			   PGAlignedBlock *filtered)
+compare_tids(const void *a, const void *b)
 {
-	int			count = AnnoyPageGetLeafHeader(leaf)->count;
-	ItemPointerData *addresses = palloc(sizeof(ItemPointerData) * Max(count, 1));
-	bool	   *drop = palloc(sizeof(bool) * Max(count, 1));
-	int			found = 0;
+	return ItemPointerCompare(unconstify(void *, a), unconstify(void *, b));
+}
 
-	AnnoyListLeaf(leaf, check->s, addresses);
-	for (int i = 0; i < count; i++)
-	{
-		drop[i] = ItemPointerCompare(&addresses[i], address) != 0;
-		found += !drop[i];
-	}
-	memcpy(filtered->data, leaf, BLCKSZ);
-	if (found > 0)
-		AnnoyFilterLeaf((Page) filtered->data, check->s, drop);
-	return found;
+/* The rows that a leaf names, sorted; returns their number. */
+static int
+list_sorted(AnnoyCheck *check, Page leaf, ItemPointerData *tids)
+{
+	int			count = AnnoyListLeaf(leaf, &check->forest->leaf, tids);
+
+	qsort(tids, count, sizeof(ItemPointerData), compare_tids);
+	return count;
+}
+
+static bool
+find_tid(const ItemPointerData *tid, const ItemPointerData *tids, int count)
+{
+	return bsearch(tid, tids, count, sizeof(ItemPointerData), compare_tids) != NULL;
 }
 
 /*
- * What is wrong with the entries of an address on a leaf page that is read
- * now, or on one to the right, where a split may have moved them; NULL if
- * nothing is, or if they are gone.
- */
-static const char *
-find_fault(AnnoyCheck *check, int tree, BlockNumber block, ItemPointer address)
-{
-	while (BlockNumberIsValid(block))
-	{
-		PGAlignedBlock leaf;
-		PGAlignedBlock found;
-		PGAlignedBlock expected;
-		ItemPointerData heap_tid;
-		int			count;
-
-		AnnoyCopyVerifiedPage(check, block, ANNOY_PAGE_LEAF, tree, &leaf);
-		count = filter_address(check, (Page) leaf.data, address, &found);
-		if (count == 0)
-		{
-			block = AnnoyPageGetOpaque((Page) leaf.data)->rightlink;
-			continue;
-		}
-		switch (AnnoyLoadItem(check, address, &heap_tid))
-		{
-			case ANNOY_ITEM_IS_DEAD:
-				return NULL;
-			case ANNOY_ITEM_IS_NONE:
-				return "names no item";
-			case ANNOY_ITEM_IS_LIVE:
-				break;
-		}
-		if (count > 1)
-			return "is there twice";
-		start_expected_leaf(check, (Page) expected.data, (Page) leaf.data);
-		if (!add_expected_entry(check, (Page) expected.data, address))
-			return "names an item without direction";
-		if (!same_entries(check, (Page) found.data, (Page) expected.data))
-			return "does not fit its item";
-		return NULL;
-	}
-	return NULL;
-}
-
-/*
- * An entry did not make sense: that is damage if it goes on like that.  VACUUM
- * removes entries before it frees their item, so an entry that was read before
- * its item may by now name nothing, or another one; but one that is read
- * again, and is still there, does not.
- */
-static void
-verify_suspicious_entry(AnnoyCheck *check, int tree, BlockNumber block,
-						ItemPointer address)
-{
-	for (int attempt = 1;; attempt++)
-	{
-		const char *fault = find_fault(check, tree, block, address);
-
-		if (fault == NULL)
-			return;
-		if (attempt == ATTEMPTS)
-			AnnoyReportCorruption(check->index, block,
-								  psprintf("entry of item (%u,%u) %s",
-										   ItemPointerGetBlockNumberNoCheck(address),
-										   ItemPointerGetOffsetNumberNoCheck(address),
-										   fault));
-	}
-}
-
-/*
- * Whether an entry that was seen before, and now on a chained page, has moved
- * there from the head: it was there, and is not any more.  Only once.
+ * Whether an entry on a chained page has moved there from the head since that
+ * was read: it was there, and is not any more.
  */
 static bool
-has_moved_from_head(TreeCheck *state, BlockNumber block, ItemPointer address)
+has_moved_from_head(TreeCheck *state, const ItemPointerData *tid)
 {
 	AnnoyCheck *check = state->check;
+	PGAlignedBlock head;
+	ItemPointerData *tids;
 
-	if (block == state->head)
+	if (!find_tid(tid, state->head_tids, state->head_count))
 		return false;
-	for (int i = 0; i < state->head_count; i++)
-	{
-		PGAlignedBlock head;
-		PGAlignedBlock found;
-
-		if (ItemPointerCompare(&state->head_addresses[i], address) != 0)
-			continue;
-		AnnoyCopyVerifiedPage(check, state->head, ANNOY_PAGE_LEAF,
-							  state->tree, &head);
-		ItemPointerSetInvalid(&state->head_addresses[i]);
-		return filter_address(check, (Page) head.data, address, &found) == 0;
-	}
-	return false;
+	AnnoyCopyVerifiedPage(check, state->head, ANNOY_PAGE_LEAF, state->tree,
+						  &head);
+	tids = palloc(sizeof(ItemPointerData) * check->forest->leaf.capacity);
+	return !find_tid(tid, tids, list_sorted(check, (Page) head.data, tids));
 }
 
-/* Counts an item of the tree. */
-static void
-mark_item(TreeCheck *state, BlockNumber block, ItemPointer address,
-		  ItemPointer heap_tid)
-{
-	AnnoyCheck *check = state->check;
-	uint64		number;
-
-	if (!AnnoyFindSlot(check, address, &number))
-		return;
-
-	/* the slot may have got another item meanwhile, of a younger row */
-	if (AnnoyTestBit(&check->seen, number) &&
-		AnnoyRowIsVisible(check, heap_tid) &&
-		!has_moved_from_head(state, block, address))
-		AnnoyReportCorruption(check->index, block,
-							  psprintf("item (%u,%u) is in tree %d twice",
-									   ItemPointerGetBlockNumber(address),
-									   ItemPointerGetOffsetNumber(address),
-									   state->tree));
-	AnnoySetBit(&check->seen, number);
-}
-
-/*
- * Verifies the entries of a copied leaf page against a page of entries that
- * are made anew; those of items that are gone are left out of both.
- */
+/* The entries of a copied leaf page, and their rows for AnnoyVerifyRows. */
 static void
 verify_entries(TreeCheck *state, BlockNumber block, Page leaf)
 {
 	AnnoyCheck *check = state->check;
 	int			count = AnnoyPageGetLeafHeader(leaf)->count;
 	MemoryContext old;
-	ItemPointerData *addresses;
-	bool	   *drop;
-	bool		same;
-	PGAlignedBlock expected;
+	ItemPointerData *tids;
+	bool	   *visible;
 
 	/* it may be a leaf that was made before its centroid was known */
 	if (count == 0)
 		return;
-	old = MemoryContextSwitchTo(check->row_context);
-	MemoryContextReset(check->row_context);
-	addresses = palloc(sizeof(ItemPointerData) * count);
-	drop = palloc0(sizeof(bool) * count);
-	AnnoyListLeaf(leaf, check->s, addresses);
-	start_expected_leaf(check, (Page) expected.data, leaf);
+	old = MemoryContextSwitchTo(check->page_context);
+	tids = palloc(sizeof(ItemPointerData) * count);
+	visible = palloc(sizeof(bool) * count);
+	AnnoyVerifyEntries(check, block, leaf, tids, visible);
 	for (int i = 0; i < count; i++)
-	{
-		ItemPointerData heap_tid;
-		AnnoyItemState item = AnnoyLoadItem(check, &addresses[i], &heap_tid);
-
-		if (item == ANNOY_ITEM_IS_LIVE &&
-			add_expected_entry(check, (Page) expected.data, &addresses[i]))
-		{
-			mark_item(state, block, &addresses[i], &heap_tid);
-			continue;
-		}
-		drop[i] = true;
-		if (item != ANNOY_ITEM_IS_DEAD)
-			verify_suspicious_entry(check, state->tree, block, &addresses[i]);
-	}
-	(void) AnnoyFilterLeaf(leaf, check->s, drop);
-	same = same_entries(check, leaf, (Page) expected.data);
-	for (int i = 0; i < count && !same; i++)
-		if (!drop[i])
-			verify_suspicious_entry(check, state->tree, block, &addresses[i]);
+		if (visible[i] &&
+			(block == state->head || !has_moved_from_head(state, &tids[i])))
+			AnnoyNotePlace(check, &tids[i], state->tree);
 	MemoryContextSwitchTo(old);
+	MemoryContextReset(check->page_context);
 }
 
 /* ---------------------------------------------------------------------
@@ -462,8 +294,8 @@ verify_leaf(TreeCheck *state, BlockNumber directory,
 			verify_changed_leaf(state, directory, block, page);
 		sparse = AnnoyPageGetLeafHeader(page)->sparse;
 		state->head = block;
-		state->head_count = AnnoyListLeaf(page, check->s,
-										  state->head_addresses);
+		state->head_count = BlockNumberIsValid(chain) ?
+			list_sorted(check, page, state->head_tids) : 0;
 		verify_entries(state, block, page);
 		verify_chain(state, chain, sparse);
 		block = next;
@@ -605,10 +437,10 @@ reach_node(TreeCheck *state, BlockNumber block, int slot)
 	if (block < check->page_count && page->kind == ANNOY_PAGE_INNER &&
 		slot < page->count)
 	{
-		if (AnnoyTestBit(&check->nodes, page->first + slot))
+		if (check->nodes[page->first + slot])
 			AnnoyReportCorruption(check->index, block,
 								  psprintf("node %d is reached in two ways", slot));
-		AnnoySetBit(&check->nodes, page->first + slot);
+		check->nodes[page->first + slot] = true;
 		return;
 	}
 
@@ -654,9 +486,8 @@ AnnoyVerifyTree(AnnoyCheck *check, int tree)
 	state.pending = palloc(sizeof(PendingLink) * state.pending_allocated);
 	state.pending_count = 0;
 	state.new_nodes = 0;
-	state.head_addresses = palloc(sizeof(ItemPointerData) *
-								  AnnoyLeafCapacity(check->s));
-	memset(check->seen.words, 0, check->seen.size / 8);
+	state.head_tids = palloc(sizeof(ItemPointerData) *
+							 check->forest->leaf.capacity);
 
 	/* a new link, so that all nodes seen so far are below it */
 	push_link(&state, read_link(&state, root, ANNOY_META_BLOCK), root);
@@ -674,7 +505,6 @@ AnnoyVerifyTree(AnnoyCheck *check, int tree)
 								  link.from.block : check->forest->meta.roots,
 								  "link to a page of an impossible kind");
 	}
-	AnnoyVerifyTreeComplete(check, tree);
 	pfree(state.pending);
-	pfree(state.head_addresses);
+	pfree(state.head_tids);
 }

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "annoy.h"
+#include "arith/refine.h"
 #include "definition/options.h"
 
 int			annoy_search_k = ANNOY_AUTOMATIC;
@@ -131,6 +132,9 @@ init_index_options(void)
 	add_int_reloption(annoy_relopt_kind, "n_neighbors",
 					  "Number of neighbors to find where a query does not say.",
 					  ANNOY_DEFAULT_NEIGHBORS, 1, INT_MAX, lock);
+	add_int_reloption(annoy_relopt_kind, "code_bits",
+					  "Bits that a code has for each dimension, or -1 to choose it automatically.",
+					  ANNOY_AUTOMATIC, ANNOY_AUTOMATIC, ANNOY_MAX_CODE_BITS, lock);
 	add_string_reloption(annoy_relopt_kind, "seed",
 						 "Seed of the random numbers used by the build.",
 						 NULL, check_seed_option, lock);
@@ -214,13 +218,23 @@ get_seed(const AnnoyOptions *options)
 	return seed != 0 ? seed : ANNOY_DEFAULT_SEED;
 }
 
+static AnnoyBuildOptions
+get_build_options(const AnnoyOptions *options)
+{
+	return (AnnoyBuildOptions)
+	{
+		.n_trees = get_tree_count(options),
+		.seed = get_seed(options),
+		.code_bits = options != NULL ? options->code_bits : ANNOY_AUTOMATIC
+	};
+}
+
 /* The options that were parsed last because they are being set, and when. */
 static struct
 {
 	TimestampTz statement;
 	CommandId	command;
-	int			n_trees;
-	uint64		seed;
+	AnnoyBuildOptions options;
 }			parsed;
 
 /* amoptions: parses reloptions, and when they are being set checks them. */
@@ -244,6 +258,11 @@ annoyoptions(Datum reloptions, bool validate)
 			.offset = offsetof(AnnoyOptions, n_neighbors)
 		},
 		{
+			.optname = "code_bits",
+			.opttype = RELOPT_TYPE_INT,
+			.offset = offsetof(AnnoyOptions, code_bits)
+		},
+		{
 			.optname = "seed",
 			.opttype = RELOPT_TYPE_STRING,
 			.offset = offsetof(AnnoyOptions, seed_offset)
@@ -258,26 +277,25 @@ annoyoptions(Datum reloptions, bool validate)
 	{
 		check_not_zero("n_trees", options->n_trees, ANNOY_MAX_TREES);
 		check_not_zero("search_k", options->search_k, INT_MAX);
+		check_not_zero("code_bits", options->code_bits, ANNOY_MAX_CODE_BITS);
 	}
 	if (validate)
 	{
 		parsed.statement = GetCurrentStatementStartTimestamp();
 		parsed.command = GetCurrentCommandId(false);
-		parsed.n_trees = get_tree_count(options);
-		parsed.seed = get_seed(options);
+		parsed.options = get_build_options(options);
 	}
 
 	return (bytea *) options;
 }
 
 bool
-AnnoyGetParsedOptions(int *n_trees, uint64 *seed)
+AnnoyGetParsedOptions(AnnoyBuildOptions *options)
 {
 	if (parsed.statement != GetCurrentStatementStartTimestamp() ||
 		parsed.command != GetCurrentCommandId(false))
 		return false;
-	*n_trees = parsed.n_trees;
-	*seed = parsed.seed;
+	*options = parsed.options;
 	return true;
 }
 
@@ -285,6 +303,12 @@ void
 AnnoyForgetParsedOptions(void)
 {
 	parsed.statement = 0;
+}
+
+AnnoyBuildOptions
+AnnoyGetBuildOptions(Relation index)
+{
+	return get_build_options((AnnoyOptions *) index->rd_options);
 }
 
 int
@@ -315,6 +339,14 @@ AnnoyGetNeighbors(Relation index)
 	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
 
 	return options != NULL ? options->n_neighbors : ANNOY_DEFAULT_NEIGHBORS;
+}
+
+int
+AnnoyGetCodeBits(Relation index)
+{
+	AnnoyOptions *options = (AnnoyOptions *) index->rd_options;
+
+	return options != NULL ? options->code_bits : ANNOY_AUTOMATIC;
 }
 
 uint64

@@ -36,6 +36,7 @@ typedef struct AnnoyOptions
 	int			n_trees;		/* 1 .. ANNOY_MAX_TREES or ANNOY_AUTOMATIC */
 	int			search_k;		/* 1 .. INT_MAX or ANNOY_AUTOMATIC */
 	int			n_neighbors;	/* 1 .. INT_MAX */
+	int			code_bits;		/* 1 .. ANNOY_MAX_CODE_BITS or ANNOY_AUTOMATIC */
 	int			seed_offset;	/* of a string in this struct; 0: not set */
 } AnnoyOptions;
 
@@ -56,13 +57,15 @@ extern int	annoy_verbosity;
 extern void AnnoyInitOptions(void);
 
 /*
- * The options of an index as they are set now, which for n_trees and seed may
- * differ from what it was built with.  No lock beyond that on the relation.
+ * The options of an index as they are set now, which for n_trees, seed and
+ * code_bits may differ from what it was built with.  No lock beyond that on the
+ * relation.
  */
 extern int	AnnoyGetTreeCount(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetBuiltTreeCount(Relation index); /* what that comes to */
 extern int	AnnoyGetSearchK(Relation index);	/* or ANNOY_AUTOMATIC */
 extern int	AnnoyGetNeighbors(Relation index);
+extern int	AnnoyGetCodeBits(Relation index);	/* or ANNOY_AUTOMATIC */
 
 /*
  * The seed, never 0: that stands for the default, as in the original library.
@@ -70,11 +73,21 @@ extern int	AnnoyGetNeighbors(Relation index);
  */
 extern uint64 AnnoyGetSeed(Relation index, bool warn);
 
+/* Options that a build obeys, and nothing after it. */
+typedef struct AnnoyBuildOptions
+{
+	int			n_trees;		/* that are made */
+	uint64		seed;			/* that is taken */
+	int			code_bits;		/* or ANNOY_AUTOMATIC */
+} AnnoyBuildOptions;
+
+extern AnnoyBuildOptions AnnoyGetBuildOptions(Relation index);
+
 /*
- * The n_trees and seed of options that the present command has parsed, because
- * it sets them; false if there are none, or after they were forgotten.
+ * Those that the present command has parsed, because it sets them; false if
+ * there are none, or after they were forgotten.
  */
-extern bool AnnoyGetParsedOptions(int *n_trees, uint64 *seed);
+extern bool AnnoyGetParsedOptions(AnnoyBuildOptions *options);
 extern void AnnoyForgetParsedOptions(void);
 
 #endif							/* ANNOY_OPTIONS_H */

@@ -4,11 +4,9 @@
  *	  The estimator's parameters and what it tells about itself.
  *
  * The keys are the estimator's own.  annoy_get_params gives what is set, as ALTER
- * INDEX ... SET left it; annoy_info gives what the index was built with, and
- * where the next REINDEX would build it otherwise, what with, under the keys
- * n_trees_after_reindex and seed_after_reindex; and then rows_at_build,
- * search_k_calibrated, search_k_effective and needs_reindex, which the estimator
- * has not.
+ * INDEX ... SET left it; annoy_info gives what the index was built with, where
+ * the next REINDEX would build it otherwise, what with, under keys that end in
+ * _after_reindex, and what the estimator has not.
  *
  *-------------------------------------------------------------------------
  */
@@ -150,35 +148,67 @@ list_parameters(Relation index, const AnnoyMetaPageData *meta, uint64 seed)
 
 /* What the next REINDEX would build otherwise. */
 static List *
-list_changes(List *entries, Relation index, const AnnoyMetaPageData *meta)
+list_changes(List *entries, Relation index, const AnnoyMetaPageData *meta,
+			 bool build)
 {
-	int			n_trees = AnnoyGetBuiltTreeCount(index);
-	uint64		seed = AnnoyGetSeed(index, false);
+	AnnoyBuildOptions next = AnnoyGetBuildOptions(index);
+	bool		changed = AnnoyBuildWouldDiffer(index, meta, &next);
 
-	if (seed != meta->seed)
-		entries = add_seed(entries, "seed_after_reindex", seed);
-	if (n_trees != meta->n_trees)
-		entries = add_number(entries, "n_trees_after_reindex", n_trees);
-	return entries;
+	if (next.seed != meta->seed)
+		entries = add_seed(entries, "seed_after_reindex", next.seed);
+	if (next.n_trees != meta->n_trees)
+		entries = add_number(entries, "n_trees_after_reindex", next.n_trees);
+	if (!build)
+		return entries;
+	if (next.code_bits != meta->code_bits)
+		entries = add_number(entries, "code_bits_after_reindex", next.code_bits);
+	return add_entry(entries, "needs_reindex", changed ? "true" : "false",
+					 false);
+}
+
+/* A number of which 0 says that it is not known. */
+static List *
+add_known(List *entries, const char *key, int64 value)
+{
+	return value > 0 ? add_number(entries, key, value) :
+		add_entry(entries, key, "null", false);
 }
 
 /* What the estimator does not have: how the index came to what it is. */
 static List *
 list_build(List *entries, Relation index, const AnnoyMetaPageData *meta)
 {
-	bool		changed = AnnoyGetSeed(index, false) != meta->seed ||
-		AnnoyGetBuiltTreeCount(index) != meta->n_trees;
-
+	entries = add_known(entries, "code_bits", meta->code_bits);
 	entries = add_number(entries, "rows_at_build",
 						 meta->items + meta->tail_items);
-	if (meta->search_k > 0)
-		entries = add_number(entries, "search_k_calibrated", meta->search_k);
-	else
-		entries = add_entry(entries, "search_k_calibrated", "null", false);
-	entries = add_number(entries, "search_k_effective",
-						 AnnoyChooseSearchK(index, meta, 0));
-	return add_entry(entries, "needs_reindex", changed ? "true" : "false",
-					 false);
+	entries = add_known(entries, "search_k_calibrated", meta->search_k);
+	return add_number(entries, "search_k_effective",
+					  AnnoyChooseSearchK(index, meta, 0));
+}
+
+/* A quotient; null if there is nothing to divide by. */
+static List *
+add_quotient(List *entries, const char *key, const char *format, double dividend,
+			 double divisor)
+{
+	return add_entry(entries, key, divisor > 0 ?
+					 psprintf(format, dividend / divisor) : "null", false);
+}
+
+/* And what its pages are filled with. */
+static List *
+list_pages(List *entries, Relation index, const AnnoyMetaPageData *meta)
+{
+	AnnoyPageCounts counts;
+
+	AnnoyCountEntries(index, meta, &counts);
+	entries = add_number(entries, "entries", counts.entries);
+	entries = add_number(entries, "leaves", counts.leaves);
+	entries = add_quotient(entries, "leaf_fill", "%.2f", counts.entries,
+						   counts.places);
+	return add_quotient(entries, "bytes_per_row", "%.1f", get_memory_usage(index),
+						(double) counts.entries / meta->n_trees +
+						counts.tail_entries);
 }
 
 /* Opens the index, with its table where rows have to be counted. */
@@ -233,9 +263,11 @@ list_info(Oid oid, InfoFlags flags)
 		entries = add_number(entries, "memory_usage_byte", bytes);
 		entries = add_entry(entries, "memory_usage_mib", mib, false);
 	}
-	entries = list_changes(entries, index, &meta);
+	entries = list_changes(entries, index, &meta, flags.build);
 	if (flags.build)
 		entries = list_build(entries, index, &meta);
+	if (flags.build && flags.n_items)
+		entries = list_pages(entries, index, &meta);
 	close_for_info(index, heap);
 	return entries;
 }

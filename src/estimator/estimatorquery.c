@@ -234,13 +234,20 @@ compare_neighbors(const void *a, const void *b)
 
 /*
  * Adds rows that the scan gives until there are "wanted" of them or it ends.
- * Rows without a value come last and are no items.
+ * Rows without a value come last and are no items.  The scan evaluates an index
+ * expression, which is the owner's code: no query of the caller's has named it.
  */
 static void
 take_neighbors(Estimator *estimator, const ExcludedItems *excluded,
 			   int64 wanted, Neighbors *neighbors)
 {
 	IndexScanDesc scan = estimator->scan;
+	bool		as_owner =
+		estimator->index->rd_index->indkey.values[0] == InvalidAttrNumber;
+	AnnoyCaller caller;
+
+	if (as_owner)
+		AnnoyBecomeOwner(&caller, estimator->heap, estimator->index);
 
 	while (neighbors->count < wanted &&
 		   index_getnext_slot(scan, ForwardScanDirection, estimator->slot) &&
@@ -262,6 +269,8 @@ take_neighbors(Estimator *estimator, const ExcludedItems *excluded,
 		neighbor->distance = DatumGetFloat8(scan->xs_orderbyvals[0]);
 		neighbor->item = estimator->slot->tts_tid;
 	}
+	if (as_owner)
+		AnnoyBecomeCaller(&caller);
 }
 
 /*

@@ -17,7 +17,6 @@
 
 #include "annoycompat.h"
 #include "page/directory.h"
-#include "page/item.h"
 #include "page/leaf.h"
 #include "page/meta.h"
 #include "table/indexaccess.h"
@@ -29,8 +28,8 @@ typedef struct LeafItems
 {
 	Relation	index;
 	ReturnSetInfo *result;
-	AnnoyItemReader items;
-	ItemPointerData *addresses; /* of one leaf page */
+	const AnnoyForest *forest;
+	ItemPointerData *tids;		/* of one leaf page */
 	int			s;
 	int			tree;
 	int			leaf;
@@ -44,14 +43,10 @@ report_leaf_page(LeafItems *state, int count)
 	{
 		Datum		values[3];
 		bool		nulls[3] = {false, false, false};
-		ItemPointerData heap_tid;
 
-		if (AnnoyReadItem(&state->items, &state->addresses[i], &heap_tid) == NULL)
-			continue;			/* dead */
-		AnnoyReleaseItem(&state->items);
 		values[0] = Int32GetDatum(state->tree);
 		values[1] = Int32GetDatum(state->leaf);
-		values[2] = PointerGetDatum(&heap_tid);
+		values[2] = PointerGetDatum(&state->tids[i]);
 		tuplestore_putvalues(state->result->setResult, state->result->setDesc,
 							 values, nulls);
 	}
@@ -70,8 +65,8 @@ report_leaf(LeafItems *state, BlockNumber block)
 		Page		page = BufferGetPage(buffer);
 		int			count;
 
-		AnnoyCheckLeaf(state->index, page, block, state->s);
-		count = AnnoyListLeaf(page, state->s, state->addresses);
+		AnnoyCheckLeaf(state->index, page, block, &state->forest->leaf);
+		count = AnnoyListLeaf(page, &state->forest->leaf, state->tids);
 		block = AnnoyPageGetOpaque(page)->chainlink;
 		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
@@ -141,14 +136,13 @@ annoy_leaf_items(PG_FUNCTION_ARGS)
 	forest = AnnoyLoadForest(state.index, CurrentMemoryContext);
 	AnnoyReadRoots(state.index, forest);
 	state.s = forest->meta.sketch_dimensions;
-	state.addresses = palloc(sizeof(ItemPointerData) * AnnoyLeafCapacity(state.s));
-	AnnoyBeginItems(&state.items, state.index);
+	state.forest = forest;
+	state.tids = palloc(sizeof(ItemPointerData) * forest->leaf.capacity);
 	for (state.tree = 0; state.tree < forest->meta.n_trees; state.tree++)
 	{
 		state.leaf = 0;
 		report_subtree(&state, forest->roots[state.tree]);
 	}
-	AnnoyEndItems(&state.items);
 	relation_close(state.index, AccessShareLock);
 	return (Datum) 0;
 }

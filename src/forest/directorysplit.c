@@ -265,13 +265,14 @@ static void
 split_directory(AnnoyTreeInserter *inserter, DirectorySplit *split)
 {
 	Relation	index = inserter->index;
+	BlockNumber least = inserter->forest->meta.former_end;
 	AnnoyParent parent =
 		AnnoyPageGetDirectoryHeader(split->before.data)->parent;
 
-	split->right = AnnoyExtendLocked(index);
+	split->right = AnnoyTakePage(index, least);
 	split->node_page = split->directory = InvalidBuffer;
 	if (!parent_has_room(inserter, parent))
-		split->node_page = AnnoyExtendLocked(index);
+		split->node_page = AnnoyTakePage(index, least);
 	split->parent_page = lock_parent(inserter, split->tree, parent,
 									 split->block, &split->link_offset);
 	if (BufferIsValid(split->parent_page) &&

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * exhaustive.c
- *	  Exhaustive search: all items of an index by their exact distance.
+ *	  Exhaustive search: all rows of an index by their exact distance.
  *
- * A scan that is wanted whole has to rank every row anyhow.  So leaves and
- * codes are of no use: items are read in block order and sorted within
- * work_mem, on disk if need be.  That costs what a sequential scan and a sort
- * do, and gives the same order, but for rows at equal distance, which come in
- * the order of their heap TIDs.
+ * A scan that is wanted whole has to rank every row anyhow.  So codes are of no
+ * use: all rows are read in the order of the table and sorted within work_mem, on
+ * disk if need be.  That costs what a sequential scan and a sort do, and gives the
+ * same order, but for rows at equal distance, which come in the order of their
+ * heap TIDs.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,9 @@
 #define DISTANCE 1				/* float8: NaN is the largest */
 #define HEAP_TID 2				/* int8 */
 #define COLUMNS 2
+
+/* The list of rows and the sort share work_mem. */
+#define MEMORY_PARTS 2
 
 static void
 begin_sort(AnnoySearch *search)
@@ -45,53 +48,50 @@ begin_sort(AnnoySearch *search)
 	}
 	search->sort = tuplesort_begin_heap(search->sort_slot->tts_tupleDescriptor,
 										COLUMNS, columns, operators, collations,
-										nulls_first, work_mem, NULL,
+										nulls_first, work_mem / MEMORY_PARTS, NULL,
 										TUPLESORT_NONE);
 }
 
 void
-AnnoySortItems(AnnoySearch *search)
+AnnoySortRows(AnnoySearch *search)
 {
+	AnnoyRowList *list = AnnoyListSearchedRows(search, work_mem / MEMORY_PARTS);
 	TupleTableSlot *slot;
+	RankedRow	row;
 
 	begin_sort(search);
 	slot = MakeSingleTupleTableSlot(search->sort_slot->tts_tupleDescriptor,
 									&TTSOpsVirtual);
-	while (AnnoyLoadItemPage(search))
+	while (AnnoyNextListedRow(list, &row.tid))
 	{
 		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < search->page_count; i++)
-		{
-			RankedItem	item;
-
-			if (!AnnoyMeasureItem(search, search->page_addresses[i], &item))
-				continue;
-			ExecClearTuple(slot);
-			slot->tts_values[DISTANCE - 1] = Float8GetDatum(item.distance);
-			slot->tts_values[HEAP_TID - 1] = Int64GetDatum(AnnoyPackTid(&item.heap_tid));
-			slot->tts_isnull[DISTANCE - 1] = false;
-			slot->tts_isnull[HEAP_TID - 1] = false;
-			ExecStoreVirtualTuple(slot);
-			tuplesort_puttupleslot(search->sort, slot);
-			search->statistics.items_inspected++;
-		}
+		search->statistics.items_inspected++;
+		if (!AnnoyMeasureRow(search, &row))
+			continue;
+		ExecClearTuple(slot);
+		slot->tts_values[DISTANCE - 1] = Float8GetDatum(row.distance);
+		slot->tts_values[HEAP_TID - 1] = Int64GetDatum(AnnoyPackTid(&row.tid));
+		slot->tts_isnull[DISTANCE - 1] = false;
+		slot->tts_isnull[HEAP_TID - 1] = false;
+		ExecStoreVirtualTuple(slot);
+		tuplesort_puttupleslot(search->sort, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+	AnnoyEndRowList(list);
 	tuplesort_performsort(search->sort);
 }
 
 bool
-AnnoyNextSorted(AnnoySearch *search, RankedItem *item)
+AnnoyNextSorted(AnnoySearch *search, RankedRow *row)
 {
 	TupleTableSlot *slot = search->sort_slot;
 	bool		isnull;
 
 	if (!tuplesort_gettupleslot(search->sort, true, false, slot, NULL))
 		return false;
-	item->distance = DatumGetFloat8(slot_getattr(slot, DISTANCE, &isnull));
+	row->distance = DatumGetFloat8(slot_getattr(slot, DISTANCE, &isnull));
 	AnnoyUnpackTid(DatumGetInt64(slot_getattr(slot, HEAP_TID, &isnull)),
-				   &item->heap_tid);
-	ItemPointerSetInvalid(&item->address);
+				   &row->tid);
 	return true;
 }
 

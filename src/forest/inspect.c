@@ -21,6 +21,9 @@
  */
 #define LEAVES_ASKED_FOR 4
 
+/* More rows that are looked for when leaves have to be ranked again. */
+#define AGAIN 16
+
 /* Bytes of a leaf page to prefetch; the processor goes on by itself. */
 #define PREFETCHED_LEAF 1024
 
@@ -59,34 +62,24 @@ remember_leaf(AnnoySearch *search, BlockNumber block, const LeafLinks *links)
 static LeafLinks
 rank_page(AnnoySearch *search, Buffer buffer, float from)
 {
-	int			s = search->forest->sketcher.sketch_dimensions;
 	Page		page = BufferGetPage(buffer);
 	LeafLinks	links;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	AnnoyCheckPage(search->index, buffer, ANNOY_PAGE_LEAF);
 	AnnoyTestForOldSnapshot(search->limits.snapshot, search->index, page);
-	AnnoyCheckLeaf(search->index, page, BufferGetBlockNumber(buffer), s);
+	AnnoyCheckLeaf(search->index, page, BufferGetBlockNumber(buffer),
+				   &search->forest->leaf);
 	links.version = AnnoyPageGetLeafHeader(page)->version;
 	links.count = AnnoyPageGetLeafHeader(page)->count;
 	links.right = AnnoyPageGetOpaque(page)->rightlink;
 	links.chain = AnnoyPageGetOpaque(page)->chainlink;
 	links.chained = (AnnoyPageGetOpaque(page)->flags & ANNOY_LEAF_CHAINED) != 0;
-	if (AnnoyRankLeaf(&search->forest->sketcher, &search->query, page, from,
-					  search->threshold, search->block_scratch,
-					  &search->unranked) > 0)
+	if (AnnoyRankLeaf(search->forest, &search->query, page, from,
+					  search->block_scratch, &search->candidates) > 0)
 		search->aside = true;
-	search->statistics.leaves++;
+	search->leaf_pages++;
 	UnlockReleaseBuffer(buffer);
-
-	if (search->unranked.count > 2 * search->keep)
-	{
-		if (AnnoyTrimCandidates(&search->unranked, search->keep,
-								&search->threshold))
-			search->aside = true;
-		else
-			search->keep *= 2;	/* equal bounds cannot be divided */
-	}
 	return links;
 }
 
@@ -117,6 +110,7 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer)
 	{
 		LeafLinks	links = rank_page(search, buffer, -FLT_MAX);
 
+		search->statistics.leaves++;
 		search->statistics.items_inspected += links.count;
 		remember_leaf(search, block, &links);
 		if (BlockNumberIsValid(links.chain))
@@ -140,7 +134,7 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer)
 /*
  * Ranks a leaf page again, from a lower bound on.  What a split or an
  * overflowing chain has moved meanwhile has other bounds than before and is
- * ranked whole; items that come twice are recognised by their address.
+ * ranked whole; rows that come twice are recognised by their TIDs.
  */
 static void
 inspect_again(AnnoySearch *search, LeafVisit visit, Buffer buffer, float from)
@@ -232,16 +226,18 @@ AnnoyInspect(AnnoySearch *search)
 		search->finished = true;
 }
 
-/* Ranks the leaves again for what was left aside. */
+/*
+ * Ranks the leaves again for what was left aside, on behalf of AGAIN times as
+ * many rows.
+ */
 void
 AnnoyFetchAside(AnnoySearch *search)
 {
-	float		from = search->threshold;
+	float		from = search->candidates.threshold;
 	int64		count = search->leaves.count;
 
-	Assert(search->unranked.count == 0);
-	search->keep = Min(search->keep, PG_INT32_MAX) * 2;
-	search->threshold = FLT_MAX;
+	AnnoyWantCandidates(&search->candidates,
+						Min(search->candidates.wanted, PG_INT32_MAX) * AGAIN);
 	search->aside = false;
 	for (int64 i = 0; i < count; i++)
 	{
@@ -276,18 +272,18 @@ typedef struct Location
 	int64		inspected;
 } Location;
 
-/* Whether an item is one of the neighbours, or may be as near as one. */
+/* Whether a row is one of the neighbours, or may be as near as one. */
 static bool
-may_be_near(const Location *location, ItemPointer address, float lower)
+may_be_near(const Location *location, const AnnoyCandidate *entry)
 {
 	const AnnoySearch *search = location->search;
 
 	for (int i = 0; i < location->count; i++)
-		if (ItemPointerCompare(unconstify(ItemPointerData *, &location->neighbors[i].address),
-							   address) == 0)
+		if (AnnoyPackTid(&location->neighbors[i].heap_tid) ==
+			AnnoyPackTid(&entry->tid))
 			return true;
 	return AnnoyBoundToDistance(&search->forest->sketcher, &search->query,
-								lower) <= location->farthest;
+								entry->lower) <= location->farthest;
 }
 
 /*
@@ -295,36 +291,37 @@ may_be_near(const Location *location, ItemPointer address, float lower)
  * of those as far as that any will do, up to the number of neighbours there.
  */
 static void
-meet_row(Location *location, ItemPointer heap_tid, double distance)
+meet_row(Location *location, RankedRow *row)
 {
+	double		distance = row->distance;
+
 	if (!(distance <= location->farthest) ||
 		(distance == location->farthest && location->wanted_there == 0) ||
-		ItemPointerEquals(heap_tid, location->self))
+		ItemPointerEquals(&row->tid, location->self))
 		return;
 	for (int i = 0; i < location->met_count; i++)
-		if (ItemPointerEquals(&location->met[i], heap_tid))
+		if (ItemPointerEquals(&location->met[i], &row->tid))
 			return;				/* through another tree */
 	location->wanted_there -= distance == location->farthest;
-	location->met[location->met_count] = *heap_tid;
+	location->met[location->met_count] = row->tid;
 	location->positions[location->met_count++] = location->inspected;
 }
 
 /* The entries of a leaf page. */
 static void
-locate_on_leaf(Location *location, AnnoyCandidates *entries)
+locate_on_leaf(Location *location, const AnnoyCandidateQueue *entries)
 {
 	AnnoySearch *search = location->search;
 
 	for (int64 i = 0;
 		 i < entries->count && location->met_count < location->count; i++)
 	{
-		AnnoyCandidate *entry = &entries->elements[i];
-		RankedItem	item;
+		const AnnoyCandidate *entry = &entries->elements[i];
+		RankedRow	row = {.tid = entry->tid};
 
 		CHECK_FOR_INTERRUPTS();
-		if (may_be_near(location, &entry->address, entry->lower) &&
-			AnnoyMeasureItem(search, entry->address, &item))
-			meet_row(location, &item.heap_tid, item.distance);
+		if (may_be_near(location, entry) && AnnoyMeasureRow(search, &row))
+			meet_row(location, &row);
 	}
 }
 
@@ -333,7 +330,7 @@ AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
 					 const AnnoySearchResult *neighbors, int count,
 					 int64 *positions, int64 max_items)
 {
-	AnnoyCandidates *entries = &search->unranked;
+	AnnoyCandidates *entries = &search->candidates;
 	AnnoyLeafCandidate leaf;
 	Location	location = {.search = search,.neighbors = neighbors,
 		.count = count,.self = self,.positions = positions};
@@ -360,16 +357,17 @@ AnnoyLocateNeighbors(AnnoySearch *search, ItemPointer self,
 		};
 
 		AnnoyCheckLeaf(search->index, page, leaf.link.block,
-					   search->forest->sketcher.sketch_dimensions);
+					   &search->forest->leaf);
 		AnnoyClearCandidates(entries);
-		(void) AnnoyRankLeaf(&search->forest->sketcher, &search->query, page,
-							 -FLT_MAX, FLT_MAX, search->block_scratch, entries);
+		AnnoyWantCandidates(entries, PG_INT64_MAX);
+		(void) AnnoyRankLeaf(search->forest, &search->query, page, -FLT_MAX,
+							 search->block_scratch, entries);
 		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
 		if (BlockNumberIsValid(rest.link.block))
 			AnnoyReturnLeaf(&search->walk, rest);
-		location.inspected += entries->count;
-		locate_on_leaf(&location, entries);
+		location.inspected += entries->queue.count;
+		locate_on_leaf(&location, &entries->queue);
 	}
 	pfree(location.met);
 }

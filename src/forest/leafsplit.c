@@ -13,22 +13,23 @@
 #include "arith/random.h"
 #include "forest/sketchset.h"
 #include "forest/treesplit.h"
-#include "page/item.h"
 #include "page/leaf.h"
+#include "table/owner.h"
+#include "table/rowvalue.h"
 
 /*
- * A full leaf that has this share of dead entries is cleaned rather than
+ * A full leaf of which this share of the rows is gone is cleaned rather than
  * split.
  */
 #define CLEANED_SHARE 0.1
 
-/* A leaf on its way to be split: its items and where they go. */
+/* A leaf on its way to be split: its rows and where they go. */
 typedef struct LeafSplit
 {
 	AnnoyLeafCandidate leaf;
 	int			tree;
 	PGAlignedBlock before;		/* the page as it was */
-	AnnoyItemSet live;			/* its items that are not dead */
+	AnnoyItemSet rows;			/* those that are not gone */
 	int32	   *items;			/* positions of these, left ones first */
 	int			left;
 	AnnoyHyperplane plane;
@@ -66,70 +67,152 @@ lock_directory(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 	return InvalidBuffer;
 }
 
-/* Sketches an item into a place of the set; false if it is dead. */
-static bool
-load_item(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
-		  AnnoyItemReader *reader, ItemPointer address, float *floats,
-		  float *scratch)
+/*
+ * What a split needs to know of a leaf's rows.  An index expression is evaluated
+ * for rows that the user who inserts might not read, so it is the owner's code.
+ */
+typedef struct LeafRows
 {
+	AnnoyTreeInserter *inserter;
+	AnnoyRowReader reader;
+	AnnoyCaller caller;
+	float	   *floats;
+	float	   *scratch;
+} LeafRows;
+
+/*
+ * A row that the leaf should not have.  Not an error yet: VACUUM may have taken
+ * the entry off the leaf meanwhile, and another row has got the TID.
+ */
+typedef struct RowFault
+{
+	ItemPointerData tid;
+	const char *what;			/* NULL: there is none */
+} RowFault;
+
+static void
+begin_rows(LeafRows *rows, AnnoyTreeInserter *inserter)
+{
+	int			dimensions = inserter->forest->meta.dimensions;
+
+	rows->inserter = inserter;
+	rows->floats = palloc(sizeof(float) * dimensions);
+	rows->scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
+	AnnoyBeginRowReader(&rows->reader, inserter->heap, inserter->index);
+	if (rows->reader.column == InvalidAttrNumber)
+		AnnoyBecomeOwner(&rows->caller, inserter->heap, inserter->index);
+}
+
+static void
+end_rows(LeafRows *rows)
+{
+	if (rows->reader.column == InvalidAttrNumber)
+		AnnoyBecomeCaller(&rows->caller);
+	AnnoyEndRowReader(&rows->reader);
+}
+
+/* The sketch of a row that lives.  The result: what is wrong, or NULL. */
+static const char *
+sketch_row(LeafRows *rows, struct varlena *value, float *sketch, float *extra,
+		   bool *unbounded)
+{
+	AnnoyTreeInserter *inserter = rows->inserter;
 	AnnoyForest *forest = inserter->forest;
-	int			i = items->count;
-	float	   *sketch = items->sketches + (Size) i * inserter->s;
-	ItemPointerData heap_tid;
-	struct varlena *value = AnnoyReadItem(reader, address, &heap_tid);
-	bool		found;
 
 	if (value == NULL)
-		return false;
-
-	/* a slot that was used again holds a vector of the same kind */
+		return "its value is NULL";
 	if (inserter->element->dimensions(value) != forest->meta.dimensions)
-		AnnoyReportCorruption(inserter->index,
-							  ItemPointerGetBlockNumberNoCheck(address),
-							  "item of another number of dimensions");
-	found = AnnoyMakeSketch(&forest->sketcher,
-							inserter->element->floats(value, floats), scratch,
-							sketch, &items->set.extra[i], &items->unbounded[i]);
-	AnnoyReleaseItem(reader);
-	if (!found)
-		return false;
-	AnnoyPlaceSketch(&forest->sketcher, sketch, inserter->placed);
+		return "another number of dimensions";
+	if (!AnnoyMakeStoredSketch(&forest->sketcher,
+							   inserter->element->floats(value, rows->floats),
+							   rows->scratch, sketch, extra, unbounded))
+		return "its value has no direction";
+	return NULL;
+}
+
+/*
+ * Sketches the row of an entry into a place of the set; false if the table has
+ * nothing of it.  Of a row that is dead to new snapshots, and whose value may be
+ * gone, the place is what its code tells; it gets a code that says nothing.
+ */
+static bool
+load_row(LeafRows *rows, AnnoyItemSet *items, Page leaf, int entry,
+		 const ItemPointerData *tid, RowFault *fault)
+{
+	AnnoyTreeInserter *inserter = rows->inserter;
+	int			i = items->count;
+	float	   *sketch = items->sketches + (Size) i * inserter->s;
+	struct varlena *value;
+
+	switch (AnnoyReadLiveRow(&rows->reader, tid, &value))
+	{
+		case ANNOY_ROW_NONE:
+			return false;
+		case ANNOY_ROW_DEAD:
+			AnnoyDecodeLeafEntry(leaf, inserter->forest, entry, sketch);
+			items->set.extra[i] = AnnoyPageGetLeafHeader(leaf)->extra;
+			items->unbounded[i] = true;
+			break;
+		case ANNOY_ROW_LIVE:
+			fault->tid = *tid;
+			fault->what = sketch_row(rows, value, sketch, &items->set.extra[i],
+									 &items->unbounded[i]);
+			if (fault->what != NULL)
+				return true;
+			break;
+	}
+	AnnoyPlaceSketch(&inserter->forest->sketcher, sketch, inserter->placed);
 	AnnoyPutSketch(&items->set, i, inserter->placed);
-	items->addresses[i] = *address;
+	items->tids[i] = *tid;
 	items->count++;
 	return true;
 }
 
 /*
- * Reads items of a leaf, at most so many that live; the result says which of
- * those looked at are dead.
+ * Reads rows of a leaf, at most so many that there are, up to one that should not
+ * be there; the result says of which of those looked at there is nothing.
  */
 static bool *
 load_leaf(AnnoyTreeInserter *inserter, AnnoyItemSet *items,
-		  const PGAlignedBlock *leaf, int most)
+		  const PGAlignedBlock *leaf, int most, RowFault *fault)
 {
-	int			dimensions = inserter->forest->meta.dimensions;
-	int			capacity = AnnoyLeafCapacity(inserter->s);
-	ItemPointerData *addresses = palloc(sizeof(ItemPointerData) * capacity);
-	bool	   *dead = palloc0(sizeof(bool) * capacity);
-	float	   *floats = palloc(sizeof(float) * dimensions);
-	float	   *scratch = palloc(sizeof(float) * AnnoySketchScratch(dimensions));
-	int			count = AnnoyListLeaf((Page) leaf->data, inserter->s, addresses);
-	AnnoyItemReader reader;
+	int			capacity = inserter->forest->leaf.capacity;
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * capacity);
+	bool	   *gone = palloc0(sizeof(bool) * capacity);
+	int			count = AnnoyListLeaf((Page) leaf->data, &inserter->forest->leaf,
+									  tids);
+	LeafRows	rows;
 
 	most += items->count;
-	AnnoyBeginItems(&reader, inserter->index);
-	for (int i = 0; i < count && items->count < most; i++)
+	fault->what = NULL;
+	begin_rows(&rows, inserter);
+	for (int i = 0; i < count && items->count < most && fault->what == NULL; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		dead[i] = !load_item(inserter, items, &reader, &addresses[i], floats,
-							 scratch);
+		gone[i] = !load_row(&rows, items, (Page) leaf->data, i, &tids[i], fault);
 	}
-	AnnoyEndItems(&reader);
-	return dead;
+	end_rows(&rows);
+	return gone;
 }
 
-/* Takes dead entries off a leaf, if it is unchanged. */
+/* Errors out if the leaf still names that row. */
+static void
+report_fault(AnnoyTreeInserter *inserter, LeafSplit *split,
+			 const RowFault *fault)
+{
+	Buffer		buffer = AnnoyLockUnchanged(inserter, split->leaf.link.block,
+										ANNOY_PAGE_LEAF, &split->before);
+
+	if (!BufferIsValid(buffer))
+		return;
+	UnlockReleaseBuffer(buffer);
+	AnnoyReportRow(inserter->index, &fault->tid, fault->what);
+}
+
+/*
+ * Takes entries of rows that are gone off a leaf, if it is unchanged.  The record
+ * that took the row from the table has sent away from standbys who saw it.
+ */
 static void
 clean_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, const bool *drop)
 {
@@ -141,7 +224,7 @@ clean_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, const bool *drop)
 		return;
 	xlog = GenericXLogStart(inserter->index);
 	(void) AnnoyFilterLeaf(GenericXLogRegisterBuffer(xlog, buffer, 0),
-						   inserter->s, drop);
+						   &inserter->forest->leaf, drop);
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
 }
@@ -160,7 +243,7 @@ chain_leaf(AnnoyTreeInserter *inserter, LeafSplit *split)
 	GenericXLogState *xlog;
 	Page		head_page;
 	Page		page;
-	AnnoyLeafHeader header;
+	bool		all[BLCKSZ / sizeof(ItemPointerData)];
 
 	if (!BufferIsValid(head))
 	{
@@ -172,16 +255,15 @@ chain_leaf(AnnoyTreeInserter *inserter, LeafSplit *split)
 	page = GenericXLogRegisterBuffer(xlog, chained, GENERIC_XLOG_FULL_IMAGE);
 	AnnoyInitPage(page, ANNOY_PAGE_LEAF, split->tree);
 	memcpy(PageGetContents(page), PageGetContents(head_page),
-		   ((PageHeader) head_page)->pd_lower - MAXALIGN(SizeOfPageHeaderData));
+		   ANNOY_PAGE_CONTENT);
 	((PageHeader) page)->pd_lower = ((PageHeader) head_page)->pd_lower;
+	((PageHeader) page)->pd_upper = ((PageHeader) head_page)->pd_upper;
 	AnnoyPageGetLeafHeader(page)->sparse = ANNOY_NO_SPARSE_PAGE;
 	AnnoyPageGetOpaque(page)->flags |= ANNOY_LEAF_CHAINED;
 	AnnoyPageGetOpaque(page)->chainlink = AnnoyPageGetOpaque(head_page)->chainlink;
 
-	header = AnnoyPageGetLeafHeader(head_page);
-	header->count = 0;
-	((PageHeader) head_page)->pd_lower =
-		(char *) AnnoyPageGetLeafBlock(head_page, inserter->s, 0) - head_page;
+	memset(all, true, sizeof(all));
+	(void) AnnoyFilterLeaf(head_page, &inserter->forest->leaf, all);
 	AnnoyPageGetOpaque(head_page)->chainlink = BufferGetBlockNumber(chained);
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(head);
@@ -198,8 +280,8 @@ static void
 fill_sparse_page(AnnoyTreeInserter *inserter, LeafSplit *split, bool *drop)
 {
 	Relation	index = inserter->index;
-	int			s = inserter->s;
-	int			capacity = AnnoyLeafCapacity(s);
+	const AnnoyLeafLayout *layout = &inserter->forest->leaf;
+	int			capacity = layout->capacity;
 	BlockNumber sparse = AnnoyPageGetLeafHeader(split->before.data)->sparse;
 	int			entries = AnnoyPageGetLeafHeader(split->before.data)->count;
 	Buffer		head = AnnoyLockUnchanged(inserter, split->leaf.link.block,
@@ -216,7 +298,7 @@ fill_sparse_page(AnnoyTreeInserter *inserter, LeafSplit *split, bool *drop)
 		AnnoyReportCorruption(index, sparse, "leaf in its own list of pages");
 	buffer = AnnoyReadPage(index, sparse, ANNOY_PAGE_LEAF,
 						   BUFFER_LOCK_EXCLUSIVE);
-	AnnoyCheckLeaf(index, BufferGetPage(buffer), sparse, s);
+	AnnoyCheckLeaf(index, BufferGetPage(buffer), sparse, layout);
 	if (!(AnnoyPageGetOpaque(BufferGetPage(buffer))->flags & ANNOY_LEAF_CHAINED))
 		AnnoyReportCorruption(index, sparse, "leaf in a list of chained pages");
 
@@ -226,16 +308,15 @@ fill_sparse_page(AnnoyTreeInserter *inserter, LeafSplit *split, bool *drop)
 	for (int i = 0; i < entries; i++)
 	{
 		if (drop[i])
-			continue;			/* dead */
+			continue;			/* gone */
 		if (AnnoyPageGetLeafHeader(page)->count < capacity)
 		{
-			AnnoyAddItemEntry(page, &inserter->forest->sketcher, &split->live,
-							  item);
+			AnnoyAddItemEntry(page, inserter->forest, &split->rows, item);
 			drop[i] = true;
 		}
 		item++;
 	}
-	(void) AnnoyFilterLeaf(head_page, s, drop);
+	(void) AnnoyFilterLeaf(head_page, layout, drop);
 	AnnoyPageGetLeafHeader(page)->version++;
 	if (AnnoyPageGetLeafHeader(page)->count == capacity)
 	{
@@ -257,16 +338,17 @@ find_chain_side(AnnoyTreeInserter *inserter, LeafSplit *split)
 {
 	BlockNumber block =
 		AnnoyPageGetOpaque((Page) split->before.data)->chainlink;
-	AnnoyItemSet *items = &split->live;
+	AnnoyItemSet *items = &split->rows;
 	int			spare = items->count;	/* a place behind the items */
 	PGAlignedBlock page;
+	RowFault	fault;
 	int			side = 0;
 
 	if (!BlockNumberIsValid(block))
 		return 0;
 	AnnoyCopyPage(inserter, block, ANNOY_PAGE_LEAF, &page);
-	AnnoyCheckLeaf(inserter->index, page.data, block, inserter->s);
-	(void) load_leaf(inserter, items, &page, 1);
+	AnnoyCheckLeaf(inserter->index, page.data, block, &inserter->forest->leaf);
+	(void) load_leaf(inserter, items, &page, 1, &fault);
 	if (items->count > spare)
 		side = AnnoyItemMargin(&items->set, spare, &split->plane) > 0;
 	items->count = spare;
@@ -280,15 +362,14 @@ fill_leaf(AnnoyTreeInserter *inserter, LeafSplit *split, Page page, int side,
 {
 	const int32 *items = side == 0 ? split->items : split->items + split->left;
 	int			count = side == 0 ? split->left :
-		split->live.count - split->left;
+		split->rows.count - split->left;
 
 	centroid->centroid = palloc(inserter->s);
-	AnnoyMeasureCentroid(&split->live.set, items, count, centroid);
-	AnnoyStartLeaf(page, &inserter->forest->sketcher, centroid->centroid,
+	AnnoyMeasureCentroid(&split->rows.set, items, count, centroid);
+	AnnoyStartLeaf(page, &inserter->forest->leaf, centroid->centroid,
 				   centroid->scale, centroid->norm_squared, centroid->extra);
 	for (int i = 0; i < count; i++)
-		AnnoyAddItemEntry(page, &inserter->forest->sketcher, &split->live,
-						  items[i]);
+		AnnoyAddItemEntry(page, inserter->forest, &split->rows, items[i]);
 }
 
 /*
@@ -317,7 +398,7 @@ write_split(AnnoyTreeInserter *inserter, LeafSplit *split)
 				  i == 0 ? split->stays : 1 - split->stays, &centroids[i]);
 	}
 
-	new_buffer = AnnoyExtendLocked(index);
+	new_buffer = AnnoyTakePage(index, inserter->forest->meta.former_end);
 	directory = lock_directory(inserter, &split->leaf, &place);
 	if (BufferIsValid(directory) &&
 		AnnoyPageGetDirectoryHeader(BufferGetPage(directory))->count <
@@ -385,6 +466,7 @@ void
 AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *leaf)
 {
 	LeafSplit  *split;
+	RowFault	fault;
 	bool	   *drop;
 	int			before;
 
@@ -399,25 +481,31 @@ AnnoyMakeRoom(AnnoyTreeInserter *inserter, int tree, const AnnoyLeafCandidate *l
 	split->tree = tree;
 	AnnoyCopyPage(inserter, leaf->link.block, ANNOY_PAGE_LEAF, &split->before);
 	AnnoyCheckLeaf(inserter->index, split->before.data, leaf->link.block,
-				   inserter->s);
+				   &inserter->forest->leaf);
 	before = AnnoyPageGetLeafHeader(split->before.data)->count;
-	if (before < AnnoyLeafCapacity(inserter->s) ||
+	if (before < inserter->forest->leaf.capacity ||
 		AnnoyPageGetLeafHeader(split->before.data)->version != leaf->link.version)
 		return;
 	/* one more place for find_chain_side */
-	AnnoyAllocateItems(&split->live, inserter->s, before + 1);
-	drop = load_leaf(inserter, &split->live, &split->before, before);
-	if (split->live.count < 2 ||
-		before - split->live.count >= before * CLEANED_SHARE)
+	AnnoyAllocateItems(&split->rows, inserter->s, before + 1);
+	split->rows.sketches = palloc(sizeof(float) * inserter->s * (before + 1));
+	drop = load_leaf(inserter, &split->rows, &split->before, before, &fault);
+	if (fault.what != NULL)
+	{
+		report_fault(inserter, split, &fault);
+		return;
+	}
+	if (split->rows.count < 2 ||
+		before - split->rows.count >= before * CLEANED_SHARE)
 	{
 		clean_leaf(inserter, split, drop);
 		return;
 	}
 
-	split->items = AnnoyListPositions(split->live.count);
-	split->left = AnnoySplitSet(&split->live.set, split->items,
-								split->live.count, ANNOY_SPLIT_QUANTILE,
-								split->live.count / 2,
+	split->items = AnnoyListPositions(split->rows.count);
+	split->left = AnnoySplitSet(&split->rows.set, split->items,
+								split->rows.count, ANNOY_SPLIT_QUANTILE,
+								split->rows.count / 2,
 								AnnoyHash(AnnoyHash(inserter->forest->meta.seed, tree),
 										  leaf->link.version),
 								&split->plane);

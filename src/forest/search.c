@@ -5,10 +5,10 @@
  *	  distances only where the bounds ask for them, rows in order.
  *
  * inspect.c turns leaves into candidates; here they are ranked and given out.
- * exhaustive.c does without leaves.  searchitems.c reads items.
- * searchstate.h says where an entry can be meanwhile.
+ * exhaustive.c does without codes.  searchrows.c reads rows.  searchstate.h says
+ * where an entry can be meanwhile.
  *
- * The next row is the top of "ranked" once no lower bound of "unranked" (or
+ * The next row is the top of "ranked" once no lower bound of "candidates" (or
  * the threshold, if something lies aside) is below its distance.
  *
  *-------------------------------------------------------------------------
@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 #include "arith/random.h"
+#include "arith/refine.h"
 #include "forest/searchstate.h"
 
 /*
@@ -35,12 +36,22 @@
  */
 #define ROWS_PER_BUDGET 20
 
-/* Items are ranked so many at a time. */
-#define ITEM_BATCH 16
+/*
+ * Candidates whose rows are asked for before the first of them is read: what a
+ * search waits for is memory, or disk.
+ */
+#define ROWS_ASKED_FOR 8
 
 /*
- * Set of item addresses: bitmaps of 64 offsets, so that a search of the whole
- * index needs a few bytes an item page.
+ * Where there are no upper bounds, the threshold is so manieth of the lower ones,
+ * or twice as many as rows are wanted.
+ */
+#define LEAST_LOWER_BOUNDS 2048
+#define LOWER_BOUNDS_PER_ROW 2
+
+/*
+ * Set of heap TIDs: bitmaps of 64 offsets, so that a search of the whole index
+ * needs a few bytes a page of the table.
  */
 typedef struct VisitedEntry
 {
@@ -82,7 +93,7 @@ make_queues(AnnoySearch *search)
 	old = MemoryContextSwitchTo(search->queues);
 	AnnoyInitWalk(&search->walk, search->index, search->forest);
 	search->walk.use_copies = true;
-	AnnoyInitCandidates(&search->unranked, INITIAL_KEEP * 2);
+	AnnoyInitCandidates(&search->candidates);
 	Ranked_init(&search->ranked, RANKED_INITIAL);
 	Ranked_init(&search->nan, NAN_INITIAL);
 	search->leaves.count = 0;
@@ -94,7 +105,7 @@ make_queues(AnnoySearch *search)
 }
 
 AnnoySearch *
-AnnoyBeginSearch(Relation index)
+AnnoyBeginSearch(Relation heap, Relation index)
 {
 	AnnoySearch *search = palloc0(sizeof(AnnoySearch));
 	int			dimensions;
@@ -115,26 +126,33 @@ AnnoyBeginSearch(Relation index)
 			TYPEALIGN(64, palloc(AnnoyQueryMemory(dimensions) + 64));
 		/* zeroes: all 16 entries of an open block are ranked, used or not */
 		search->block_scratch =
-			palloc0(AnnoyBlockSize(search->forest->meta.sketch_dimensions));
+			palloc0(search->forest->leaf.block_size);
 	}
-	AnnoyBeginItems(&search->items, index);
+	AnnoyBeginRowReader(&search->reader, heap, index);
 	search->queues = AllocSetContextCreate(CurrentMemoryContext,
 										   "annoy search queues",
 										   ALLOCSET_DEFAULT_SIZES);
 	make_queues(search);
-	search->page_tids =
-		palloc(sizeof(ItemPointerData) * Max(ANNOY_ITEMS_PER_PAGE, AnnoyTailCapacity));
-	search->page_addresses =
-		palloc(sizeof(ItemPointerData) * Max(ANNOY_ITEMS_PER_PAGE, AnnoyTailCapacity));
+	search->tail_tids = palloc(sizeof(ItemPointerData) * AnnoyTailCapacity);
 	search->phase = PHASE_END;
 	return search;
+}
+
+/* Forgets lists of rows of the query before. */
+static void
+end_lists(AnnoySearch *search)
+{
+	AnnoyEndSort(search);
+	if (search->all)
+		AnnoyEndRowList(search->all);
+	search->all = NULL;
 }
 
 void
 AnnoyEndSearch(AnnoySearch *search)
 {
-	AnnoyEndSort(search);
-	AnnoyEndItems(&search->items);
+	end_lists(search);
+	AnnoyEndRowReader(&search->reader);
 }
 
 const AnnoyForest *
@@ -147,8 +165,8 @@ const AnnoySearchStatistics *
 AnnoyGetSearchStatistics(AnnoySearch *search)
 {
 	search->statistics.hyperplanes = search->walk.hyperplanes;
-	search->statistics.blocks = search->statistics.leaves +
-		search->walk.pages_read + search->items.pages_read + search->tail_pages;
+	search->statistics.blocks = search->leaf_pages +
+		search->walk.pages_read + search->tail_pages;
 	return &search->statistics;
 }
 
@@ -170,7 +188,7 @@ clear_queues(AnnoySearch *search)
 		make_queues(search);
 		return;
 	}
-	AnnoyClearCandidates(&search->unranked);
+	AnnoyClearCandidates(&search->candidates);
 	search->ranked.count = 0;
 	search->nan.count = 0;
 	search->leaves.count = 0;
@@ -179,33 +197,33 @@ clear_queues(AnnoySearch *search)
 	visited_reset(search->visited);
 }
 
-/* The entry of an address in the set of visited ones, and the bit in it. */
+/* The entry of a TID in the set of visited ones, and the bit in it. */
 static uint64
-visited_key(const ItemPointerData *address, uint64 *bit)
+visited_key(const ItemPointerData *tid, uint64 *bit)
 {
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(address);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(tid);
 
 	*bit = UINT64CONST(1) << (offset % 64);
-	return (uint64) ItemPointerGetBlockNumberNoCheck(address) *
+	return (uint64) ItemPointerGetBlockNumberNoCheck(tid) *
 		VISITED_WORDS + Min(offset / 64, VISITED_WORDS - 1);
 }
 
 static bool
-is_visited(const AnnoySearch *search, const ItemPointerData *address)
+is_visited(const AnnoySearch *search, const ItemPointerData *tid)
 {
 	uint64		bit;
-	uint64		key = visited_key(address, &bit);
+	uint64		key = visited_key(tid, &bit);
 	VisitedEntry *entry = visited_lookup(search->visited, key);
 
 	return entry != NULL && (entry->bits & bit) != 0;
 }
 
-/* Adds an address to the set; false if it was there. */
+/* Adds a TID to the set; false if it was there. */
 static bool
-visit(AnnoySearch *search, const ItemPointerData *address)
+visit(AnnoySearch *search, const ItemPointerData *tid)
 {
 	uint64		bit;
-	uint64		key = visited_key(address, &bit);
+	uint64		key = visited_key(tid, &bit);
 	bool		found;
 	VisitedEntry *entry = visited_insert(search->visited, key, &found);
 
@@ -217,6 +235,47 @@ visit(AnnoySearch *search, const ItemPointerData *address)
 	return true;
 }
 
+/* The threshold of candidates, for the rows that will probably be taken. */
+static void
+want_rows(AnnoySearch *search)
+{
+	int64		wanted = Max(search->limits.rows, 1) * search->forest->meta.n_trees;
+
+	if (!AnnoyHasUpperBounds(&search->forest->sketcher))
+		wanted = Max(wanted * LOWER_BOUNDS_PER_ROW, LEAST_LOWER_BOUNDS);
+	AnnoyWantCandidates(&search->candidates, wanted);
+}
+
+static void
+reset_search(AnnoySearch *search)
+{
+	clear_queues(search);
+	end_lists(search);
+	search->undefined_kind = ANNOY_DISTANCE_NUMBER;
+	search->aside = false;
+	search->finished = false;
+	search->rest = false;
+	search->rows = 0;
+	search->last_distance = -INFINITY;
+	search->leaf_pages = 0;
+	search->next_tail = InvalidBlockNumber;
+	search->tail_count = 0;
+	search->tail_next = 0;
+	search->tail_pages = 0;
+	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
+	search->walk.hyperplanes = 0;
+	search->walk.pages_read = 0;
+}
+
+/* Prepares the search of all rows, whose distance is nothing that sorts. */
+static void
+start_undefined(AnnoySearch *search, AnnoyDistanceKind kind)
+{
+	search->undefined_kind = kind;
+	search->all = AnnoyListSearchedRows(search, work_mem);
+	search->phase = PHASE_ROWS;
+}
+
 void
 AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 				 const AnnoySearchLimits *limits)
@@ -225,34 +284,11 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 
 	search->value = query;
 	search->limits = *limits;
-	search->undefined_kind = ANNOY_DISTANCE_NUMBER;
-	clear_queues(search);
-	AnnoyEndSort(search);
-	search->keep = INITIAL_KEEP;
-	search->threshold = FLT_MAX;
-	search->aside = false;
-	search->finished = false;
-	search->rest = false;
-	search->rows = 0;
-	search->last_distance = -INFINITY;
-	search->page_count = 0;
-	search->page_next = 0;
-	search->next_block = 0;
-	search->block_count = 0;
-	search->items.pages_read = 0;
-	search->items.snapshot = limits->snapshot;
-	search->tail_pages = 0;
-	memset(&search->statistics, 0, sizeof(AnnoySearchStatistics));
-	search->walk.hyperplanes = 0;
-	search->walk.pages_read = 0;
-
+	reset_search(search);
+	search->phase = PHASE_NUMBERS;
 	if (query == NULL)
-	{
-		search->undefined_kind = ANNOY_DISTANCE_NULL;
-		search->phase = PHASE_ITEMS;
-		return;
-	}
-	if (meta->dimensions > 0)
+		start_undefined(search, ANNOY_DISTANCE_NULL);
+	else if (meta->dimensions > 0)
 	{
 		int			dimensions = search->element->dimensions(query);
 		float	   *floats;
@@ -267,21 +303,19 @@ AnnoyStartSearch(AnnoySearch *search, struct varlena *query,
 					   search->scratch, limits->epsilon);
 		pfree(floats);
 		if (search->query.undefined)
+			start_undefined(search, ANNOY_DISTANCE_NAN);
+		else if (limits->order == ANNOY_ORDER_EXACT)
 		{
-			search->undefined_kind = ANNOY_DISTANCE_NAN;
-			search->phase = PHASE_ITEMS;
-			return;
-		}
-		if (limits->order == ANNOY_ORDER_EXACT)
-		{
-			AnnoySortItems(search);
+			AnnoySortRows(search);
 			search->phase = PHASE_SORTED;
-			return;
 		}
-		AnnoyReadRoots(search->index, search->forest);
-		AnnoyStartWalk(&search->walk, &search->query);
+		else
+		{
+			want_rows(search);
+			AnnoyReadRoots(search->index, search->forest);
+			AnnoyStartWalk(&search->walk, &search->query);
+		}
 	}
-	search->phase = PHASE_NUMBERS;
 }
 
 static inline double
@@ -293,21 +327,24 @@ bound(AnnoySearch *search, float lower)
 
 /* Ranks a candidate by its exact distance. */
 static void
-rank_item(AnnoySearch *search, const AnnoyCandidate *candidate)
+rank_row(AnnoySearch *search, const AnnoyCandidate *candidate)
 {
-	RankedItem	item;
+	RankedRow	row = {.tid = candidate->tid};
 
-	if (!AnnoyMeasureItem(search, candidate->address, &item))
+	/* where a code is the value, so is a bound the distance */
+	if (search->forest->sketcher.codes_are_bits && !search->query.similarity)
+		row.distance = candidate->lower;
+	else if (!AnnoyMeasureRow(search, &row))
 		return;
-	AnnoyObserveDistance(&search->query, candidate->lower, item.distance);
-	if (isnan(item.distance))
+	AnnoyObserveDistance(&search->query, candidate->lower, row.distance);
+	if (isnan(row.distance))
 	{
-		item.distance = 0;
-		Ranked_push(&search->nan, item);
+		row.distance = 0;
+		Ranked_push(&search->nan, row);
 	}
-	else if (item.distance >= search->last_distance ||
+	else if (row.distance >= search->last_distance ||
 			 search->limits.order == ANNOY_ORDER_ANY)
-		Ranked_push(&search->ranked, item);
+		Ranked_push(&search->ranked, row);
 }
 
 /*
@@ -324,59 +361,47 @@ may_be_next(AnnoySearch *search, float lower, double ceiling)
 	return bound(search, lower) < ceiling;
 }
 
-/* Takes a batch of candidates that may be next. */
-static int
-take_batch(AnnoySearch *search, double ceiling, AnnoyCandidate *batch)
-{
-	int			count = 0;
-
-	while (count < ITEM_BATCH && search->unranked.count > 0 &&
-		   may_be_next(search, AnnoyFirstCandidate(&search->unranked)->lower,
-					   ceiling))
-	{
-		batch[count] = AnnoyTakeCandidate(&search->unranked);
-
-		/* it may have come through another tree before */
-		if (visit(search, &batch[count].address))
-			count++;
-	}
-	return count;
-}
-
 /*
- * Ranks candidates until none of them may be next.  (A batch that is not full is
- * no sign of that: bounds may fall by what a query learns from the items that it
- * ranks, AnnoyObserveDistance.)  Of a batch the last ones may turn out not to have
- * been needed yet; that costs less than waiting for each.  Meanwhile the next batch
- * is asked for: first its pages, later the places on them.
+ * Ranks candidates until none of them may be next: the one with the smallest
+ * bound first.  (Bounds may fall by what a query learns from the rows that it
+ * ranks, AnnoyObserveDistance.)  Some steps ahead, rows that may have to be read
+ * are asked for.
  */
 static void
-rank_items(AnnoySearch *search, double ceiling)
+rank_rows(AnnoySearch *search, double ceiling)
 {
-	AnnoyCandidate batch[ITEM_BATCH];
-	int			count;
-	bool		asked = false;
+	AnnoyCandidateQueue *queue = &search->candidates.queue;
+	AnnoyCandidate asked[ROWS_ASKED_FOR];	/* a ring, smallest bound first */
+	int			first = 0;
+	int			count = 0;
 
-	while ((count = take_batch(search, ceiling, batch)) > 0)
+	for (;;)
 	{
-		const AnnoyCandidate *next;
-		int			next_count = ITEM_BATCH;
+		AnnoyCandidate *candidate = &asked[first];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!asked)
+		while (count < ROWS_ASKED_FOR && queue->count > 0 &&
+			   may_be_next(search, queue->elements[0].lower, ceiling))
 		{
-			AnnoyAnticipateItems(&search->items, batch, count);
-			AnnoyPrefetchItems(&search->items, batch, count);
+			AnnoyCandidate next = AnnoyCandidate_pop(queue);
+
+			/* it may have come through another tree, or another page, before */
+			if (is_visited(search, &next.tid))
+				continue;
+			AnnoyAnticipateRow(&search->reader, &next.tid);
+			asked[(first + count++) % ROWS_ASKED_FOR] = next;
 		}
-		next = AnnoyPeekCandidates(&search->unranked, &next_count);
-		asked = next_count > 0;
-		AnnoyAnticipateItems(&search->items, next, next_count);
-		for (int i = 0; i < count; i++)
-		{
-			if (i == count / 2)
-				AnnoyPrefetchItems(&search->items, next, next_count);
-			rank_item(search, &batch[i]);
-		}
+		if (count == 0 || !may_be_next(search, candidate->lower, ceiling))
+			break;
+		if (visit(search, &candidate->tid))
+			rank_row(search, candidate);
+		first = (first + 1) % ROWS_ASKED_FOR;
+		count--;
+	}
+	for (; count > 0; count--)
+	{
+		AnnoyCandidate_push(queue, asked[first]);
+		first = (first + 1) % ROWS_ASKED_FOR;
 	}
 }
 
@@ -394,8 +419,9 @@ leave_rest(AnnoySearch *search)
 	search->finished = true;
 	search->rest = true;
 	search->aside = false;
-	AnnoyClearCandidates(&search->unranked);
-	pfree(search->unranked.elements);
+	AnnoyClearCandidates(&search->candidates);
+	pfree(search->candidates.queue.elements);
+	pfree(search->candidates.bounds.elements);
 	pfree(search->leaves.visits);
 	pfree(search->walk.nodes.elements);
 	pfree(search->walk.leaves.elements);
@@ -412,8 +438,9 @@ rank_next(AnnoySearch *search, double ceiling)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		rank_items(search, ceiling);
-		if (!search->aside || !may_be_next(search, search->threshold, ceiling) ||
+		rank_rows(search, ceiling);
+		if (!search->aside ||
+			!may_be_next(search, search->candidates.threshold, ceiling) ||
 			leave_rest(search))
 			return;
 		AnnoyFetchAside(search);
@@ -425,7 +452,7 @@ rank_next(AnnoySearch *search, double ceiling)
  * ceiling.
  */
 static bool
-next_number(AnnoySearch *search, double ceiling, RankedItem *item)
+next_number(AnnoySearch *search, double ceiling, RankedRow *row)
 {
 	if (search->forest->meta.dimensions == 0)
 		return false;
@@ -452,12 +479,12 @@ next_number(AnnoySearch *search, double ceiling, RankedItem *item)
 			!(search->ranked.elements[0].distance < ceiling ||
 			  ceiling == INFINITY))
 			return false;
-		*item = Ranked_pop(&search->ranked);
+		*row = Ranked_pop(&search->ranked);
 		/* a bound has failed */
-		if (item->distance < search->last_distance &&
+		if (row->distance < search->last_distance &&
 			search->limits.order == ANNOY_ORDER_SORTED)
 			continue;
-		search->last_distance = Max(search->last_distance, item->distance);
+		search->last_distance = Max(search->last_distance, row->distance);
 		search->rows++;
 		return true;
 	}
@@ -477,6 +504,7 @@ next_phase(AnnoySearch *search)
 		case PHASE_NAN:
 			if (search->rest)
 			{
+				search->all = AnnoyListSearchedRows(search, work_mem);
 				search->phase = PHASE_REST;
 				return;
 			}
@@ -485,107 +513,100 @@ next_phase(AnnoySearch *search)
 			break;
 		case PHASE_REST:
 		case PHASE_SORTED:
-		case PHASE_ITEMS:
+		case PHASE_ROWS:
 			search->phase = PHASE_TAIL_NAN;
 			break;
 		default:
 			search->phase++;
 			break;
 	}
-	search->page_count = 0;
-	search->page_next = 0;
-	search->next_block = search->forest->meta.tail;
+	search->tail_count = 0;
+	search->tail_next = 0;
+	search->next_tail = search->forest->meta.tail;
 }
 
 static void
-set_result(AnnoySearchResult *result, const RankedItem *item,
+set_result(AnnoySearchResult *result, const RankedRow *row,
 		   AnnoyDistanceKind kind)
 {
-	result->heap_tid = item->heap_tid;
-	result->address = item->address;
+	result->heap_tid = row->tid;
 	result->kind = kind;
-	result->distance = kind == ANNOY_DISTANCE_NUMBER ? item->distance :
+	result->distance = kind == ANNOY_DISTANCE_NUMBER ? row->distance :
 		kind == ANNOY_DISTANCE_NAN ? NAN : 0.0;
 	result->no_value = false;
 }
 
 /* A result whose distance may be NaN. */
 static void
-set_measured(AnnoySearchResult *result, const RankedItem *item)
+set_measured(AnnoySearchResult *result, const RankedRow *row)
 {
-	set_result(result, item, isnan(item->distance) ? ANNOY_DISTANCE_NAN :
+	set_result(result, row, isnan(row->distance) ? ANNOY_DISTANCE_NAN :
 			   ANNOY_DISTANCE_NUMBER);
-}
-
-/* Next row of the page at hand; false when it is used up. */
-static bool
-next_of_page(AnnoySearch *search, RankedItem *item)
-{
-	if (search->page_next >= search->page_count)
-		return false;
-	item->heap_tid = search->page_tids[search->page_next];
-	item->address = search->page_addresses[search->page_next];
-	search->page_next++;
-	return true;
 }
 
 /* Next row of PHASE_REST; false at the end. */
 static bool
-next_of_rest(AnnoySearch *search, RankedItem *item)
+next_of_rest(AnnoySearch *search, RankedRow *row)
 {
-	do
+	while (AnnoyNextListedRow(search->all, &row->tid))
 	{
-		while (next_of_page(search, item))
-			if (!is_visited(search, &item->address) &&
-				AnnoyMeasureItem(search, item->address, item))
-				return true;
 		CHECK_FOR_INTERRUPTS();
-	} while (AnnoyLoadItemPage(search));
+		if (!is_visited(search, &row->tid) && AnnoyMeasureRow(search, row))
+			return true;
+	}
 	return false;
+}
+
+/* Next row of the tail, with or without a value; false at the end. */
+static bool
+next_of_tail(AnnoySearch *search, RankedRow *row)
+{
+	while (search->tail_next >= search->tail_count)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!BlockNumberIsValid(search->next_tail))
+			return false;
+		AnnoyLoadTailPage(search, search->phase == PHASE_TAIL_NULL);
+	}
+	row->tid = search->tail_tids[search->tail_next++];
+	return true;
 }
 
 /* Next row of the phase at hand; false when there are no more. */
 static bool
 next_of_phase(AnnoySearch *search, double ceiling, AnnoySearchResult *result)
 {
-	RankedItem	item = {0};
+	RankedRow	row = {0};
 	bool		found;
 
 	switch (search->phase)
 	{
 		case PHASE_NUMBERS:
-			found = next_number(search, ceiling, &item);
-			set_result(result, &item, ANNOY_DISTANCE_NUMBER);
+			found = next_number(search, ceiling, &row);
+			set_result(result, &row, ANNOY_DISTANCE_NUMBER);
 			return found;
 		case PHASE_NAN:
 			if (search->nan.count == 0)
 				return false;
-			item = Ranked_pop(&search->nan);
-			set_result(result, &item, ANNOY_DISTANCE_NAN);
+			row = Ranked_pop(&search->nan);
+			set_result(result, &row, ANNOY_DISTANCE_NAN);
 			return true;
 		case PHASE_REST:
-			found = next_of_rest(search, &item);
-			set_measured(result, &item);
+			found = next_of_rest(search, &row);
+			set_measured(result, &row);
 			return found;
 		case PHASE_SORTED:
-			found = AnnoyNextSorted(search, &item);
-			set_measured(result, &item);
+			found = AnnoyNextSorted(search, &row);
+			set_measured(result, &row);
 			return found;
-		case PHASE_ITEMS:
-			while (!(found = next_of_page(search, &item)) &&
-				   AnnoyLoadItemPage(search))
-				CHECK_FOR_INTERRUPTS();
-			set_result(result, &item, search->undefined_kind);
+		case PHASE_ROWS:
+			found = AnnoyNextListedRow(search->all, &row.tid);
+			set_result(result, &row, search->undefined_kind);
 			return found;
 		case PHASE_TAIL_NAN:
 		case PHASE_TAIL_NULL:
-			while (!(found = next_of_page(search, &item)) &&
-				   BlockNumberIsValid(search->next_block))
-			{
-				CHECK_FOR_INTERRUPTS();
-				AnnoyLoadTailPage(search, search->phase == PHASE_TAIL_NULL);
-			}
-			set_result(result, &item,
+			found = next_of_tail(search, &row);
+			set_result(result, &row,
 					   search->phase == PHASE_TAIL_NULL || search->value == NULL ?
 					   ANNOY_DISTANCE_NULL : ANNOY_DISTANCE_NAN);
 			result->no_value = search->phase == PHASE_TAIL_NULL;

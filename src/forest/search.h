@@ -30,11 +30,12 @@ typedef struct AnnoySearchLimits
 	int64		search_k;		/* items to inspect before the first row, and
 								 * again at each resumption */
 	int64		max_items;		/* items to inspect in all */
+	int64		rows;			/* that will probably be taken: only how the
+								 * search goes about it depends on that */
 	bool		resume;			/* goes on when search_k items were inspected */
 	AnnoySearchOrder order;
 	float		epsilon;		/* see AnnoyInitQuery */
-	Snapshot	snapshot;		/* of the scan, for old_snapshot_threshold; or
-								 * NULL */
+	Snapshot	snapshot;		/* that says which rows there are */
 } AnnoySearchLimits;
 
 typedef struct AnnoySearchStatistics
@@ -42,7 +43,7 @@ typedef struct AnnoySearchStatistics
 	int64		items_inspected;
 	int64		leaves;
 	int64		hyperplanes;
-	int64		exact_distances;
+	int64		exact_distances;	/* each of a row read from the table */
 	int64		blocks;			/* pages of the index visited */
 	int64		resumptions;
 } AnnoySearchStatistics;
@@ -58,7 +59,6 @@ typedef enum AnnoyDistanceKind
 typedef struct AnnoySearchResult
 {
 	ItemPointerData heap_tid;
-	ItemPointerData address;	/* of the item; invalid for rows of the tail */
 	AnnoyDistanceKind kind;
 	double		distance;		/* NaN or 0 where it is no number */
 	bool		no_value;		/* the row's value is NULL */
@@ -67,10 +67,11 @@ typedef struct AnnoySearchResult
 typedef struct AnnoySearch AnnoySearch;
 
 /*
- * A search of an index, reusable for many queries; lives in the current
- * memory context.
+ * A search of an index, reusable for many queries; lives in the current memory
+ * context.  Rows are read as AnnoyReadRow does (table/rowvalue.h); those that the
+ * snapshot does not see may be given out where no distance has to be computed.
  */
-extern AnnoySearch *AnnoyBeginSearch(Relation index);
+extern AnnoySearch *AnnoyBeginSearch(Relation heap, Relation index);
 
 /*
  * Starts with a query, a detoasted value of the indexed type that must live

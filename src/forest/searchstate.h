@@ -5,17 +5,15 @@
  *
  * Entries of the leaves that were read are in one of these places:
  *
- *	unranked	lower bound below the threshold (candidate.h)
+ *	candidates	lower bound below the threshold (candidate.h)
  *	ranked		exact distance known, heap by distance
  *	nan			exact distance is NaN
- *	given out	or found to be dead, or dropped, see AnnoySearchOrder
+ *	given out	or not seen by the snapshot, or dropped, see AnnoySearchOrder
  *	aside		lower bound not below the threshold: not stored at all, but
  *				found again in the leaves, which are remembered
  *
- * The threshold keeps "unranked" short: when it has grown to twice "keep"
- * entries the threshold falls to the keep-th of their lower bounds.  When a
- * row is wanted that may lie aside, the leaves are ranked again with a higher
- * threshold and "keep" doubled.
+ * When a row is wanted that may lie aside, the leaves are ranked again with a
+ * higher threshold.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,28 +25,22 @@
 #include "utils/tuplesort.h"
 
 #include "definition/opclass.h"
+#include "forest/allrows.h"
 #include "forest/search.h"
-#include "page/item.h"
 #include "page/leaf.h"
-
-/*
- * Candidates kept before the threshold falls for the first time.  Twice what
- * a query of k = 10 ranks exactly on the harder data sets.
- */
-#define INITIAL_KEEP 2048
+#include "table/rowvalue.h"
 
 /* Rows whose exact distance is known. */
-typedef struct RankedItem
+typedef struct RankedRow
 {
 	double		distance;
-	ItemPointerData heap_tid;
-	ItemPointerData address;
-} RankedItem;
+	ItemPointerData tid;
+} RankedRow;
 
 #define QUEUE_PREFIX Ranked
-#define QUEUE_ELEMENT RankedItem
+#define QUEUE_ELEMENT RankedRow
 #define QUEUE_KEY(e) ((e).distance)
-#include "forest/queue.h"
+#include "page/queue.h"
 
 /* A leaf page as it was read: enough to find its entries again. */
 typedef struct LeafVisit
@@ -68,9 +60,9 @@ typedef enum SearchPhase
 {
 	PHASE_NUMBERS,				/* rows in order of distance */
 	PHASE_NAN,					/* then distances that are not numbers ... */
-	PHASE_REST,					/* (items in no order: those not visited) */
-	PHASE_SORTED,				/* (all items, sorted: ANNOY_ORDER_EXACT) */
-	PHASE_ITEMS,				/* (all items, if the query has no distance) */
+	PHASE_REST,					/* (rows in no order: those not visited) */
+	PHASE_SORTED,				/* (all rows, sorted: ANNOY_ORDER_EXACT) */
+	PHASE_ROWS,					/* (all rows, if the query has no distance) */
 	PHASE_TAIL_NAN,				/* ... of the tail */
 	PHASE_TAIL_NULL,			/* and NULLs */
 	PHASE_END
@@ -89,7 +81,7 @@ struct AnnoySearch
 	void	   *query_memory;
 	char	   *block_scratch;
 	AnnoyWalk	walk;
-	AnnoyItemReader items;
+	AnnoyRowReader reader;
 
 	MemoryContext queues;		/* what grows with a search */
 	Size		queues_size;	/* at first */
@@ -99,25 +91,23 @@ struct AnnoySearch
 	AnnoySearchLimits limits;
 	AnnoyQuery	query;
 	SearchPhase phase;
-	AnnoyCandidates unranked;
+	AnnoyCandidates candidates;
 	RankedQueue ranked;
 	RankedQueue nan;
 	LeafList	leaves;
 	struct visited_hash *visited;	/* search.c */
-	int64		keep;
-	float		threshold;
 	bool		aside;			/* entries were left aside */
 	bool		finished;		/* nothing more may be inspected */
 	bool		rest;			/* what is left comes in PHASE_REST */
 	int64		rows;			/* given out with a number as distance */
 	double		last_distance;
-	AnnoyDistanceKind undefined_kind;	/* of PHASE_ITEMS; NUMBER: not entered */
-	BlockNumber next_block;		/* pages of items, or of the tail */
-	BlockNumber block_count;
-	ItemPointerData *page_tids; /* rows of one of them */
-	ItemPointerData *page_addresses;
-	int			page_count;
-	int			page_next;
+	AnnoyDistanceKind undefined_kind;	/* of PHASE_ROWS; NUMBER: not entered */
+	AnnoyRowList *all;			/* PHASE_REST, PHASE_ROWS: all rows */
+	int64		leaf_pages;		/* read, some of them again */
+	BlockNumber next_tail;		/* page of the tail, or invalid */
+	ItemPointerData *tail_tids; /* rows of one */
+	int			tail_count;
+	int			tail_next;
 	uint64		tail_pages;		/* read; each is read twice */
 	Tuplesortstate *sort;		/* exhaustive.c */
 	TupleTableSlot *sort_slot;
@@ -131,24 +121,20 @@ extern void AnnoyInspect(AnnoySearch *search);
 extern void AnnoyFetchAside(AnnoySearch *search);
 
 /*
- * searchitems.c: reads an item and computes its distance, which may be NaN; false
- * if it is dead.
+ * searchrows.c: reads a row and computes its distance, which may be NaN; false if
+ * the snapshot does not see it.
  */
-extern bool AnnoyMeasureItem(AnnoySearch *search, ItemPointerData address,
-							 RankedItem *item);
+extern bool AnnoyMeasureRow(AnnoySearch *search, RankedRow *row);
 
-/*
- * searchitems.c: loads the items of the next page in block order; false after the
- * last.
- */
-extern bool AnnoyLoadItemPage(AnnoySearch *search);
+/* searchrows.c: all rows of the leaves, for AnnoyNextListedRow. */
+extern AnnoyRowList *AnnoyListSearchedRows(AnnoySearch *search, int memory);
 
-/* searchitems.c: the rows of the next tail page with or without ANNOY_TAIL_NULL. */
+/* searchrows.c: the rows of the next tail page with or without ANNOY_TAIL_NULL. */
 extern void AnnoyLoadTailPage(AnnoySearch *search, bool want_null);
 
-/* exhaustive.c: ranks all items; then the next in order; forgets them. */
-extern void AnnoySortItems(AnnoySearch *search);
-extern bool AnnoyNextSorted(AnnoySearch *search, RankedItem *item);
+/* exhaustive.c: ranks all rows; then the next in order; forgets them. */
+extern void AnnoySortRows(AnnoySearch *search);
+extern bool AnnoyNextSorted(AnnoySearch *search, RankedRow *row);
 extern void AnnoyEndSort(AnnoySearch *search);
 
 #endif							/* ANNOY_SEARCHSTATE_H */

@@ -23,12 +23,20 @@ AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions, int count)
 }
 
 void
+AnnoyFreeSet(AnnoySketchSet *set)
+{
+	pfree(set->quantised);
+	pfree(set->scale);
+	pfree(set->extra);
+}
+
+void
 AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions, int count)
 {
 	AnnoyAllocateSet(&items->set, sketch_dimensions, count);
-	items->sketches = palloc(sizeof(float) * sketch_dimensions * (Size) count);
+	items->sketches = NULL;
 	items->unbounded = palloc(sizeof(bool) * count);
-	items->addresses = palloc(sizeof(ItemPointerData) * count);
+	items->tids = palloc(sizeof(ItemPointerData) * count);
 	items->count = 0;
 }
 
@@ -124,10 +132,19 @@ AnnoyAppendNode(Page page, int sketch_dimensions, const AnnoyHyperplane *plane)
 }
 
 void
-AnnoyAddItemEntry(Page page, const AnnoySketcher *sketcher, AnnoyItemSet *items,
-				  int item)
+AnnoyAddItemEntry(Page page, const AnnoyForest *forest,
+				  const AnnoyItemSet *items, int item)
 {
-	AnnoyAddLeafEntry(page, sketcher, items->sketches +
-					  (Size) item * items->set.sketch_dimensions,
-					  items->unbounded[item], &items->addresses[item]);
+	Size		place = (Size) item * items->set.sketch_dimensions;
+	float		buffer[ANNOY_MAX_SKETCH_DIMENSIONS];
+	const float *sketch = buffer;
+
+	if (items->sketches)
+		sketch = items->sketches + place;
+	else
+		annoy_kernels.dequantise(items->set.sketch_dimensions,
+								 items->set.quantised + place,
+								 items->set.scale[item], buffer);
+	AnnoyAddLeafEntry(page, forest, sketch, items->unbounded[item],
+					  &items->tids[item]);
 }

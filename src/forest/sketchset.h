@@ -12,19 +12,21 @@
 
 #include "arith/split.h"
 #include "page/directory.h"
+#include "page/meta.h"
 
 /* Items with all that an entry of a leaf is made of. */
 typedef struct AnnoyItemSet
 {
 	AnnoySketchSet set;
-	float	   *sketches;		/* [allocated][s] */
+	float	   *sketches;		/* [allocated][s], or NULL: those of the set */
 	bool	   *unbounded;
-	ItemPointerData *addresses;
+	ItemPointerData *tids;
 	int			count;
 } AnnoyItemSet;
 
 extern void AnnoyAllocateSet(AnnoySketchSet *set, int sketch_dimensions,
 							 int count);
+extern void AnnoyFreeSet(AnnoySketchSet *set);
 extern void AnnoyAllocateItems(AnnoyItemSet *items, int sketch_dimensions,
 							   int count);
 
@@ -59,7 +61,7 @@ extern uint16 AnnoyAppendNode(Page page, int sketch_dimensions,
 							  const AnnoyHyperplane *plane);
 
 /* Adds an entry for an item to a leaf page that has room for it. */
-extern void AnnoyAddItemEntry(Page page, const AnnoySketcher *sketcher,
-							  AnnoyItemSet *items, int item);
+extern void AnnoyAddItemEntry(Page page, const AnnoyForest *forest,
+							  const AnnoyItemSet *items, int item);
 
 #endif							/* ANNOY_SKETCHSET_H */

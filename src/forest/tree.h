@@ -29,12 +29,12 @@ typedef struct AnnoyLeafCandidate
 #define QUEUE_PREFIX AnnoyNode
 #define QUEUE_ELEMENT AnnoyNodeCandidate
 #define QUEUE_KEY(e) ((e).priority)
-#include "forest/queue.h"
+#include "page/queue.h"
 
 #define QUEUE_PREFIX AnnoyLeaf
 #define QUEUE_ELEMENT AnnoyLeafCandidate
 #define QUEUE_KEY(e) ((e).distance)
-#include "forest/queue.h"
+#include "page/queue.h"
 
 /*
  * The two queues of a search: subtrees by the sum of squared margins crossed

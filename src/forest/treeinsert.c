@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * treeinsert.c
- *	  Adding items to the trees of an existing index.
+ *	  Adding rows to the trees of an existing index.
  *
  * A leaf is chosen by a walk that locks one page at a time.  If it was split
  * since, the walk is repeated.  A full leaf is split in three steps
- * (leafsplit.c): its page is copied; the vectors of its items are read and a
+ * (leafsplit.c): its page is copied; its rows are read from the table and a
  * hyperplane is looked for, without a lock; then directory and leaf are locked,
  * and if the leaf is still what it was, both halves and the directory's entries
  * are written by one record.  A full directory is split in the same manner
@@ -40,11 +40,12 @@ typedef enum AddResult
 } AddResult;
 
 AnnoyTreeInserter *
-AnnoyBeginTreeInsert(Relation index, AnnoyForest *forest,
+AnnoyBeginTreeInsert(Relation heap, Relation index, AnnoyForest *forest,
 					 const AnnoyElementType *element)
 {
 	AnnoyTreeInserter *inserter = palloc0(sizeof(AnnoyTreeInserter));
 
+	inserter->heap = heap;
 	inserter->index = index;
 	inserter->forest = forest;
 	inserter->element = element;
@@ -67,7 +68,7 @@ AnnoyEndTreeInsert(AnnoyTreeInserter *inserter)
 /* Adds the entry if the leaf is the one that the link meant and has room. */
 static AddResult
 add_entry(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
-		  const float *sketch, bool unbounded, ItemPointer address)
+		  const float *sketch, bool unbounded, ItemPointer tid)
 {
 	Buffer		buffer = AnnoyReadPage(inserter->index, leaf->link.block,
 									   ANNOY_PAGE_LEAF, BUFFER_LOCK_EXCLUSIVE);
@@ -75,18 +76,18 @@ add_entry(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 	AnnoyLeafHeader header = AnnoyPageGetLeafHeader(page);
 	AddResult	result = ADD_DONE;
 
-	AnnoyCheckLeaf(inserter->index, page, leaf->link.block, inserter->s);
+	AnnoyCheckLeaf(inserter->index, page, leaf->link.block,
+				   &inserter->forest->leaf);
 	if (header->version != leaf->link.version)
 		result = ADD_MOVED;
-	else if (header->count >= AnnoyLeafCapacity(inserter->s))
+	else if (header->count >= inserter->forest->leaf.capacity)
 		result = ADD_FULL;
 	else
 	{
 		GenericXLogState *xlog = GenericXLogStart(inserter->index);
 
 		AnnoyAddLeafEntry(GenericXLogRegisterBuffer(xlog, buffer, 0),
-						  &inserter->forest->sketcher, sketch, unbounded,
-						  address);
+						  inserter->forest, sketch, unbounded, tid);
 		GenericXLogFinish(xlog);
 	}
 	UnlockReleaseBuffer(buffer);
@@ -96,7 +97,7 @@ add_entry(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,
 void
 AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 					const float *sketch, float extra, bool unbounded,
-					ItemPointer address)
+					ItemPointer tid)
 {
 	AnnoyQuery	query;
 
@@ -107,7 +108,7 @@ AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 	{
 		AnnoyLeafCandidate leaf = AnnoyChooseLeaf(&inserter->walk, &query, tree);
 		AddResult	result = add_entry(inserter, &leaf, sketch, unbounded,
-									   address);
+									   tid);
 
 		if (result == ADD_DONE)
 			return;

@@ -14,17 +14,17 @@
 typedef struct AnnoyTreeInserter AnnoyTreeInserter;
 
 /* Lives in the current memory context, as long as the forest. */
-extern AnnoyTreeInserter *AnnoyBeginTreeInsert(Relation index,
+extern AnnoyTreeInserter *AnnoyBeginTreeInsert(Relation heap, Relation index,
 											   AnnoyForest *forest,
 											   const AnnoyElementType *element);
 
 /*
- * Adds an item (its address, and its sketch as AnnoyMakeSketch gives it) to a
- * leaf of the tree, splitting what is full.  WAL-logged.
+ * Adds a row (its heap TID, and its sketch as AnnoyMakeStoredSketch gives it) to a leaf
+ * of the tree, splitting what is full.  WAL-logged.
  */
 extern void AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 								const float *sketch, float extra,
-								bool unbounded, ItemPointer address);
+								bool unbounded, ItemPointer tid);
 
 extern void AnnoyEndTreeInsert(AnnoyTreeInserter *inserter);
 

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "storage/freespace.h"
-
 #include "forest/treesplit.h"
 
 void
@@ -39,18 +37,4 @@ AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
 		return buffer;
 	UnlockReleaseBuffer(buffer);
 	return InvalidBuffer;
-}
-
-/*
- * A page that was added but not used in the end: item pages take it.  It must
- * not be kept for a later split: VACUUM relies on leaf pages being behind the
- * pages they were split from.
- */
-void
-AnnoyGiveBackPage(Relation index, Buffer buffer)
-{
-	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
-							BLCKSZ - MAXALIGN(SizeOfPageHeaderData) -
-							sizeof(AnnoyPageOpaqueData));
-	UnlockReleaseBuffer(buffer);
 }

@@ -12,6 +12,7 @@
 
 struct AnnoyTreeInserter
 {
+	Relation	heap;
 	Relation	index;
 	AnnoyForest *forest;
 	const AnnoyElementType *element;
@@ -29,9 +30,6 @@ extern void AnnoyCopyPage(AnnoyTreeInserter *inserter, BlockNumber block,
 /* Locks a page if it is still the same as a copy; else InvalidBuffer. */
 extern Buffer AnnoyLockUnchanged(AnnoyTreeInserter *inserter, BlockNumber block,
 								 AnnoyPageKind kind, const PGAlignedBlock *before);
-
-/* Unlocks a page that was added but not used in the end. */
-extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 
 /*
  * leafsplit.c: makes room where a leaf is full: cleans, chains or splits it, or

@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * candidate.h
- *	  Items by lower bound: what leaves have named and no exact distance has
+ *	  Rows by lower bound: what leaves have named and no exact distance has
  *	  ranked yet.
  *
- * Thousands come, in no order, and some hundreds of the smallest are taken.
- * So they are neither kept as a heap nor sorted: a pivot from a sample divides
- * them, and only the smallest, which are about to be taken, are sorted.
+ * Of the rows that a search looks for, "wanted", none is farther than the
+ * wanted-th smallest upper bound that it has met.  That is the threshold: entries
+ * with larger lower bounds are not kept.  Bounds may fail, and rows may turn out
+ * to be dead, so that it is a guess in the end: who needs what lies behind the
+ * threshold ranks the leaves again.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,82 +17,55 @@
 
 #include "storage/itemptr.h"
 
-/* An item that a leaf has named: its lower bound and where it is. */
+/* A row that a leaf has named: its lower bound and where it is. */
 typedef struct AnnoyCandidate
 {
 	float		lower;			/* see AnnoyBoundToDistance */
-	ItemPointerData address;	/* of the item */
+	ItemPointerData tid;
 } AnnoyCandidate;
 
-/*
- *	elements	[0 ... count - sorted)		in no order, none smaller than
- *				[count - sorted ... count)	these, which descend
- */
+#define QUEUE_PREFIX AnnoyCandidate
+#define QUEUE_ELEMENT AnnoyCandidate
+#define QUEUE_KEY(e) ((e).lower)
+#include "page/queue.h"
+
+/* Bounds with the largest on top. */
+#define QUEUE_PREFIX AnnoyBound
+#define QUEUE_ELEMENT float
+#define QUEUE_KEY(e) (-(e))
+#include "page/queue.h"
+
 typedef struct AnnoyCandidates
 {
-	AnnoyCandidate *elements;
-	int64		count;
-	int64		sorted;
-	int64		allocated;
+	AnnoyCandidateQueue queue;
+	AnnoyBoundQueue bounds;		/* the smallest upper ones, "wanted" at most */
+	int64		wanted;
+	float		threshold;		/* FLT_MAX: none yet */
 } AnnoyCandidates;
 
 /* Allocates room in the current memory context, with which it stays. */
-extern void AnnoyInitCandidates(AnnoyCandidates *candidates, int64 capacity);
+extern void AnnoyInitCandidates(AnnoyCandidates *candidates);
 
-/*
- * Makes room for "more" elements behind the last one, for the caller to fill
- * and count.
- */
-extern AnnoyCandidate *AnnoyReserveCandidates(AnnoyCandidates *candidates,
-											  int64 more);
+/* Forgets all candidates. */
+extern void AnnoyClearCandidates(AnnoyCandidates *candidates);
 
-/*
- * Drops all but about "keep" of the smallest, and sets *threshold to a value
- * that all of these, and none of the others, are below.  Returns false, and does
- * nothing, if too many are equal.
- */
-extern bool AnnoyTrimCandidates(AnnoyCandidates *candidates, int64 keep,
-								float *threshold);
+/* Begins with another threshold, for so many rows. */
+extern void AnnoyWantCandidates(AnnoyCandidates *candidates, int64 wanted);
 
-/* Sorts some of the smallest; there has to be an element. */
-extern void AnnoySortCandidates(AnnoyCandidates *candidates);
-
+/* A bound that a row of the leaves was found to keep: lowers the threshold. */
 static inline void
-AnnoyClearCandidates(AnnoyCandidates *candidates)
+AnnoyNoteBound(AnnoyCandidates *candidates, float upper)
 {
-	candidates->count = 0;
-	candidates->sorted = 0;
-}
+	AnnoyBoundQueue *bounds = &candidates->bounds;
 
-/* The smallest; valid until the next call.  There has to be one. */
-static inline const AnnoyCandidate *
-AnnoyFirstCandidate(AnnoyCandidates *candidates)
-{
-	if (candidates->sorted == 0)
-		AnnoySortCandidates(candidates);
-	return &candidates->elements[candidates->count - 1];
-}
-
-/*
- * The *count smallest, or as many as are sorted already; sets *count.  In no
- * particular order; valid until the next call.
- */
-static inline const AnnoyCandidate *
-AnnoyPeekCandidates(const AnnoyCandidates *candidates, int *count)
-{
-	*count = (int) Min(*count, candidates->sorted);
-	return candidates->elements + candidates->count - *count;
-}
-
-/* Removes and returns the smallest. */
-static inline AnnoyCandidate
-AnnoyTakeCandidate(AnnoyCandidates *candidates)
-{
-	AnnoyCandidate first = *AnnoyFirstCandidate(candidates);
-
-	candidates->count--;
-	candidates->sorted--;
-	return first;
+	if (!(upper < candidates->threshold))
+		return;
+	if (bounds->count >= candidates->wanted)
+		AnnoyBound_sift_down(bounds, 0, upper);
+	else
+		AnnoyBound_push(bounds, upper);
+	if (bounds->count >= candidates->wanted)
+		candidates->threshold = bounds->elements[0];
 }
 
 #endif							/* ANNOY_CANDIDATE_H */

@@ -13,36 +13,48 @@
 
 /* Errors out unless the leaf's counts are possible. */
 extern void AnnoyCheckLeaf(Relation index, Page page, BlockNumber block,
-						   int sketch_dimensions);
+						   const AnnoyLeafLayout *layout);
 
 /*
- * Appends to "candidates" (in no order) the entries of a leaf page whose
- * lower bound is at least "from" and below "threshold" (FLT_MAX: any); returns
- * how many entries were at least "threshold".  scratch: AnnoyBlockSize(s) bytes,
- * 8-byte aligned.
+ * Adds to "candidates" the entries of a leaf page whose lower bound is at least
+ * "from" and below the threshold of the candidates, which falls meanwhile;
+ * returns how many entries were at least that.  scratch: layout->block_size
+ * bytes, 8-byte aligned.
  */
-extern int	AnnoyRankLeaf(const AnnoySketcher *sketcher, AnnoyQuery *query,
-						  Page page, float from, float threshold,
-						  char *scratch, AnnoyCandidates *candidates);
+extern int	AnnoyRankLeaf(const AnnoyForest *forest, AnnoyQuery *query,
+						  Page page, float from, char *scratch,
+						  AnnoyCandidates *candidates);
 
-/* Addresses of all entries of a leaf page, in their order. */
-extern int	AnnoyListLeaf(Page page, int sketch_dimensions,
-						  ItemPointerData *addresses);
+/* Heap TIDs of all entries of a leaf page, in their order. */
+extern int	AnnoyListLeaf(Page page, const AnnoyLeafLayout *layout,
+						  ItemPointerData *tids);
 
 /* Starts an empty leaf with a centroid; pd_lower covers it. */
-extern void AnnoyStartLeaf(Page page, const AnnoySketcher *sketcher,
+extern void AnnoyStartLeaf(Page page, const AnnoyLeafLayout *layout,
 						   const int8 *centroid, float scale,
 						   float norm_squared, float extra);
 
 /* Adds an entry to a leaf page that has room for it. */
-extern void AnnoyAddLeafEntry(Page page, const AnnoySketcher *sketcher,
+extern void AnnoyAddLeafEntry(Page page, const AnnoyForest *forest,
 							  const float *sketch, bool unbounded,
-							  ItemPointer address);
+							  const ItemPointerData *tid);
+
+/*
+ * The sketch that an entry's code tells, float[s]: a guess, but where codes are
+ * bits, which it gives again.
+ */
+extern void AnnoyDecodeLeafEntry(Page page, const AnnoyForest *forest,
+								 int entry, float *sketch);
+
+/* Whether an entry's code says nothing of the row's distance. */
+extern bool AnnoyLeafEntryIsUnbounded(Page page, const AnnoyLeafLayout *layout,
+									  int entry);
 
 /*
  * Removes the entries for which drop[] is set; returns how many remain.  For a
  * copy of a page, as generic WAL gives it.
  */
-extern int	AnnoyFilterLeaf(Page page, int sketch_dimensions, const bool *drop);
+extern int	AnnoyFilterLeaf(Page page, const AnnoyLeafLayout *layout,
+							const bool *drop);
 
 #endif							/* ANNOY_LEAF_H */

@@ -11,10 +11,9 @@
 
 #include "access/generic_xlog.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
 #include "utils/memutils.h"
 
-#include "definition/options.h"
+#include "arith/refine.h"
 #include "page/meta.h"
 
 /*
@@ -30,10 +29,14 @@
 #define GROWTH_TOLERATED 1.3
 #define GROWTH_EXPONENT 0.75
 
+/*
+ * So many leaves are read at the least: where there are few, many queries lie at
+ * the border of one, and reading these costs less than all the rest of a query.
+ */
+#define LEAST_LEAVES 4
+
 /* For estimating the number of rows from the size of the index. */
-#define ITEM_OVERHEAD 30.0		/* header, line pointer, varlena header, ends */
-#define ENTRY_OVERHEAD 14.0		/* f1, f2, address */
-#define USUAL_LEAF_FILL 0.65
+#define USUAL_LEAF_FILL 0.68
 
 static bool
 meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
@@ -48,6 +51,8 @@ meta_is_sane(Relation index, const AnnoyMetaPageData *meta)
 		meta->dimensions <= opclass->element->max_dimensions &&
 		meta->sketch_dimensions == (meta->dimensions == 0 ? 0 :
 									AnnoySketchDimensions(meta->dimensions)) &&
+		(meta->dimensions == 0 ? meta->code_bits == 0 :
+		 meta->code_bits >= 1 && meta->code_bits <= ANNOY_MAX_CODE_BITS) &&
 		meta->n_trees >= 1 && meta->n_trees <= ANNOY_MAX_TREES &&
 		meta->search_k >= 0 && meta->search_k <= PG_INT32_MAX &&
 		(meta->search_k == 0 || meta->items > 0) &&
@@ -184,6 +189,7 @@ read_forest(Relation index, AnnoyMetaPageData meta, MemoryContext context)
 	float4	   *centre = NULL;
 
 	forest->meta = meta;
+	AnnoyGetLeafLayout(&meta, &forest->leaf);
 	next = (char *) forest + MAXALIGN(sizeof(AnnoyForest));
 	forest->roots = (AnnoyChild *) next;
 	next += MAXALIGN(sizeof(AnnoyChild) * meta.n_trees);
@@ -263,7 +269,8 @@ AnnoyForgetForest(Relation index)
 
 /* Writes the centre to new pages, last page first; returns the first. */
 static BlockNumber
-log_centre(Relation index, const float *centre, int dimensions)
+log_centre(Relation index, const AnnoyMetaPageData *meta, const float *centre,
+		   int dimensions)
 {
 	BlockNumber next = InvalidBlockNumber;
 	int			end = dimensions;
@@ -271,7 +278,7 @@ log_centre(Relation index, const float *centre, int dimensions)
 	while (end > 0)
 	{
 		int			count = (end - 1) % ANNOY_FLOATS_PER_PAGE + 1;
-		Buffer		buffer = AnnoyExtendLocked(index);
+		Buffer		buffer = AnnoyTakePage(index, meta->former_end);
 		GenericXLogState *xlog = GenericXLogStart(index);
 		Page		page = GenericXLogRegisterBuffer(xlog, buffer,
 													 GENERIC_XLOG_FULL_IMAGE);
@@ -288,22 +295,9 @@ log_centre(Relation index, const float *centre, int dimensions)
 	return next;
 }
 
-void
-AnnoyRecyclePage(Relation index, Buffer buffer)
-{
-	GenericXLogState *xlog = GenericXLogStart(index);
-	Page		page = GenericXLogRegisterBuffer(xlog, buffer,
-												 GENERIC_XLOG_FULL_IMAGE);
-
-	AnnoyInitPage(page, ANNOY_PAGE_ITEM, 0);
-	GenericXLogFinish(xlog);
-	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
-							PageGetFreeSpace(BufferGetPage(buffer)));
-}
-
-/* Makes the pages of an unused centre item pages. */
+/* Frees the pages of an unused centre. */
 static void
-recycle_centre(Relation index, BlockNumber block)
+free_centre(Relation index, BlockNumber block)
 {
 	while (BlockNumberIsValid(block))
 	{
@@ -311,7 +305,7 @@ recycle_centre(Relation index, BlockNumber block)
 										   BUFFER_LOCK_EXCLUSIVE);
 
 		block = AnnoyPageGetOpaque(BufferGetPage(buffer))->rightlink;
-		AnnoyRecyclePage(index, buffer);
+		AnnoyFreePage(index, buffer);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -320,10 +314,14 @@ void
 AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 				 float max_norm)
 {
-	BlockNumber centre = log_centre(index, transformed, dimensions);
-	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
-									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	AnnoyMetaPageData before;
+	BlockNumber centre;
+	Buffer		buffer;
 
+	AnnoyReadMeta(index, &before);
+	centre = log_centre(index, &before, transformed, dimensions);
+	buffer = AnnoyReadPage(index, ANNOY_META_BLOCK, ANNOY_PAGE_META,
+						   BUFFER_LOCK_EXCLUSIVE);
 	if (AnnoyPageGetMeta(BufferGetPage(buffer))->dimensions == 0)
 	{
 		GenericXLogState *xlog = GenericXLogStart(index);
@@ -332,13 +330,14 @@ AnnoyFixGeometry(Relation index, int dimensions, const float *transformed,
 
 		meta->dimensions = dimensions;
 		meta->sketch_dimensions = AnnoySketchDimensions(dimensions);
+		meta->code_bits = AnnoyGetBuiltCodeBits(index, dimensions);
 		meta->max_norm = max_norm;
 		meta->centre = centre;
 		GenericXLogFinish(xlog);
 		centre = InvalidBlockNumber;
 	}
 	UnlockReleaseBuffer(buffer);
-	recycle_centre(index, centre);
+	free_centre(index, centre);
 	AnnoyForgetForest(index);
 }
 
@@ -353,7 +352,9 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 
 	meta.dimensions = 0;
 	meta.sketch_dimensions = 0;
+	meta.code_bits = 0;
 	meta.items = 0;
+	meta.built_blocks = 0;
 	meta.search_k = 0;
 	meta.max_norm = 0;
 	meta.centre = InvalidBlockNumber;
@@ -361,6 +362,19 @@ AnnoyUnfixGeometry(Relation index, BlockNumber roots, BlockNumber former_end)
 	meta.flags &= ~ANNOY_META_OUTSIZED;
 	meta.former_end = former_end;
 	AnnoyFillMetaPage(page, &meta);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+	AnnoyForgetForest(index);
+}
+
+void
+AnnoyForgetFormerPages(Relation index)
+{
+	Buffer		buffer = AnnoyReadPage(index, ANNOY_META_BLOCK,
+									   ANNOY_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	GenericXLogState *xlog = GenericXLogStart(index);
+
+	AnnoyPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0))->former_end = 0;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
 	AnnoyForgetForest(index);
@@ -380,23 +394,70 @@ AnnoyEstimateValueSize(const AnnoyMetaPageData *meta)
 	}
 }
 
+/* What the option comes to; where codes are bits, there is nothing to choose. */
+static int
+choose_code_bits(Relation index, int dimensions, int option)
+{
+	bool		bits = AnnoyGetOpclassInfo(index)->element->kind == ANNOY_ELEMENT_BIT &&
+		dimensions <= ANNOY_MAX_SKETCH_DIMENSIONS;
+
+	if (!bits && option != ANNOY_AUTOMATIC)
+		return option;
+	return AnnoyChooseCodeBits(AnnoySketchDimensions(dimensions), bits);
+}
+
+int
+AnnoyGetBuiltCodeBits(Relation index, int dimensions)
+{
+	return choose_code_bits(index, dimensions, AnnoyGetCodeBits(index));
+}
+
+bool
+AnnoyBuildWouldDiffer(Relation index, const AnnoyMetaPageData *meta,
+					  AnnoyBuildOptions *options)
+{
+	options->code_bits = meta->dimensions > 0 ?
+		choose_code_bits(index, meta->dimensions, options->code_bits) : 0;
+	return options->n_trees != meta->n_trees || options->seed != meta->seed ||
+		options->code_bits != meta->code_bits;
+}
+
+void
+AnnoyGetLeafLayout(const AnnoyMetaPageData *meta, AnnoyLeafLayout *layout)
+{
+	AnnoyInitLeafLayout(layout, meta->sketch_dimensions,
+						Max(meta->code_bits, 1));
+}
+
 double
 AnnoyEstimateItems(Relation index, const AnnoyMetaPageData *meta)
 {
-	double		item = AnnoyEstimateValueSize(meta) + ITEM_OVERHEAD;
-	double		entries = meta->n_trees *
-		(meta->sketch_dimensions / 8.0 + ENTRY_OVERHEAD) / USUAL_LEAF_FILL;
+	double		blocks = RelationGetNumberOfBlocks(index);
+	AnnoyLeafLayout layout;
 
-	return RelationGetNumberOfBlocks(index) * (double) ANNOY_PAGE_CONTENT /
-		(item + entries);
+	if (meta->built_blocks > 0)
+		return meta->items * blocks / meta->built_blocks;
+	AnnoyGetLeafLayout(meta, &layout);
+	return blocks * USUAL_LEAF_FILL * layout.capacity / meta->n_trees;
+}
+
+/* What was calibrated, in an index that has grown, or a guess. */
+static double
+scale_search_k(const AnnoyMetaPageData *meta, double tuples)
+{
+	if (meta->search_k == 0)
+		return GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0));
+	if (tuples <= meta->items * GROWTH_TOLERATED)
+		return meta->search_k;
+	return meta->search_k * pow(tuples / meta->items, GROWTH_EXPONENT);
 }
 
 int64
 AnnoyEstimateSearchK(const AnnoyMetaPageData *meta, double tuples)
 {
-	if (meta->search_k == 0)
-		return (int64) (GUESSED_SEARCH_K_FACTOR * sqrt(Max(tuples, 1.0)));
-	if (tuples <= meta->items * GROWTH_TOLERATED)
-		return meta->search_k;
-	return (int64) (meta->search_k * pow(tuples / meta->items, GROWTH_EXPONENT));
+	AnnoyLeafLayout layout;
+
+	AnnoyGetLeafLayout(meta, &layout);
+	return (int64) Max(scale_search_k(meta, tuples),
+					   LEAST_LEAVES * layout.capacity);
 }

@@ -10,6 +10,7 @@
 
 #include "arith/sketch.h"
 #include "definition/opclass.h"
+#include "definition/options.h"
 #include "page/page.h"
 
 /*
@@ -39,10 +40,14 @@ typedef struct AnnoyMetaPageData
 	BlockNumber former_end;		/* pages of trees and lists before it, but for
 								 * the tail's, are of no use any more: see
 								 * renew.c */
+	uint32		code_bits;		/* of an entry, per dimension; 0 until the
+								 * first row is known */
+	BlockNumber built_blocks;	/* of the index when its build ended; 0: it was
+								 * built without rows */
 	uint32		unused;
 } AnnoyMetaPageData;
 
-StaticAssertDecl(sizeof(AnnoyMetaPageData) == 88,
+StaticAssertDecl(sizeof(AnnoyMetaPageData) == 96,
 				 "metapage has a fixed size");
 
 /* Trees have a subtree for vectors of norms above M (outsized.c). */
@@ -61,6 +66,7 @@ typedef struct AnnoyForest
 {
 	AnnoyMetaPageData meta;
 	AnnoySketcher sketcher;
+	AnnoyLeafLayout leaf;
 	AnnoyChild *roots;			/* [n_trees]; may be old, see AnnoyReadRoots */
 } AnnoyForest;
 
@@ -101,8 +107,23 @@ extern void AnnoyFixGeometry(Relation index, int dimensions,
 extern void AnnoyUnfixGeometry(Relation index, BlockNumber roots,
 							   BlockNumber former_end);
 
-/* Makes a page that is locked exclusively, and of no use, an item page. */
-extern void AnnoyRecyclePage(Relation index, Buffer buffer);
+/* All pages before former_end are freed. */
+extern void AnnoyForgetFormerPages(Relation index);
+
+/* Bits of a code, for each dimension, of an index that is made now. */
+extern int	AnnoyGetBuiltCodeBits(Relation index, int dimensions);
+
+/*
+ * Whether a build with these options would make another forest of the same
+ * dimensions.  An automatic code_bits is replaced by what it comes to: 0, as in
+ * the metapage, if the dimensions are not known.
+ */
+extern bool AnnoyBuildWouldDiffer(Relation index, const AnnoyMetaPageData *meta,
+								  AnnoyBuildOptions *options);
+
+/* Of an index whose first row is known or, with nothing in it, is not. */
+extern void AnnoyGetLeafLayout(const AnnoyMetaPageData *meta,
+							   AnnoyLeafLayout *layout);
 
 /* Bytes of the elements of one value. */
 extern double AnnoyEstimateValueSize(const AnnoyMetaPageData *meta);

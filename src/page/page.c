@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "access/generic_xlog.h"
 #include "miscadmin.h"
+#include "storage/indexfsm.h"
 
 #include "annoycompat.h"
 #include "page/buffer.h"
@@ -17,7 +19,7 @@
 #define EXTEND_BUFFERS_PART 64
 
 static const char *const page_kind_names[] = {
-	"", "meta", "centre", "roots", "item", "inner", "directory", "leaf", "tail"
+	"", "meta", "centre", "roots", "free", "inner", "directory", "leaf", "tail"
 };
 
 /* Bytes that pd_lower covers on an empty page of the kind. */
@@ -154,8 +156,58 @@ AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind, int tree)
 	return buffer;
 }
 
+/*
+ * The free space map is not logged and only a hint, so what it names is looked
+ * at; and who has the lock may be making something of the page (_bt_getbuf in
+ * nbtpage.c).
+ */
+Buffer
+AnnoyTakePage(Relation index, BlockNumber least)
+{
+	BlockNumber block;
+
+	while (BlockNumberIsValid(block = GetFreeIndexPage(index)))
+	{
+		Buffer		buffer;
+		int			kind;
+
+		if (block < least || block == ANNOY_META_BLOCK ||
+			block >= RelationGetNumberOfBlocks(index))
+			continue;
+		buffer = ReadBuffer(index, block);
+		if (ConditionalLockBuffer(buffer))
+		{
+			kind = AnnoyGetPageKind(index, buffer);
+			if (kind == 0 || kind == ANNOY_PAGE_FREE)
+				return buffer;
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		}
+		ReleaseBuffer(buffer);
+	}
+	return AnnoyExtendLocked(index);
+}
+
 Buffer
 AnnoyExtendLocked(Relation index)
 {
 	return AnnoyExtendRelation(index, MAIN_FORKNUM);
+}
+
+void
+AnnoyGiveBackPage(Relation index, Buffer buffer)
+{
+	RecordFreeIndexPage(index, BufferGetBlockNumber(buffer));
+	UnlockReleaseBuffer(buffer);
+}
+
+void
+AnnoyFreePage(Relation index, Buffer buffer)
+{
+	GenericXLogState *xlog = GenericXLogStart(index);
+
+	AnnoyInitPage(GenericXLogRegisterBuffer(xlog, buffer,
+											GENERIC_XLOG_FULL_IMAGE),
+				  ANNOY_PAGE_FREE, 0);
+	GenericXLogFinish(xlog);
+	RecordFreeIndexPage(index, BufferGetBlockNumber(buffer));
 }

@@ -37,7 +37,7 @@ typedef enum AnnoyPageKind
 	ANNOY_PAGE_META = 1,
 	ANNOY_PAGE_CENTRE = 2,
 	ANNOY_PAGE_ROOTS = 3,
-	ANNOY_PAGE_ITEM = 4,
+	ANNOY_PAGE_FREE = 4,		/* of no use: to be taken again */
 	ANNOY_PAGE_INNER = 5,
 	ANNOY_PAGE_DIRECTORY = 6,
 	ANNOY_PAGE_LEAF = 7,
@@ -47,7 +47,7 @@ typedef enum AnnoyPageKind
 /*
  * Special area of every page.
  *
- *	rightlink	meta, item, inner: none.  Centre, roots, tail: next page of
+ *	rightlink	meta, free, inner: none.  Centre, roots, tail: next page of
  *				the list.  Directory, leaf: right sibling after a split.
  *	chainlink	leaf: next page of a leaf of inseparable items
  */
@@ -271,14 +271,20 @@ AnnoyPageGetDirectoryEntry(Page page, int s, int i)
 }
 
 /*
- * Leaf page: AnnoyLeafHeaderData with the centroid, then blocks of 16 entries.
+ * Leaf page: AnnoyLeafHeaderData with the centroid, then blocks of 16 entries,
+ * and, from the end of the page down, what refines their codes.
  *
  *	+------------------------------------+-------------+---------+---------
  *	| version scale norm extra count|c[s]| full block  | full .. | open block
  *	+------------------------------------+-------------+---------+---------
+ *	  free space
+ *	----------------+-----+----------------+----------------+
+ *					| ... | refinement [1] | refinement [0] |
+ *	----------------+-----+----------------+----------------+
  *	full block:	codes, byte r of all 16 entries side by side (2s bytes);
- *				float f1[16]; float f2[16]; address[16] of 6 bytes
- *	open block (count % 16 entries), each: code (s/8 bytes), f1, f2, address
+ *				float f1[16]; float f2[16]; heap TID[16] of 6 bytes
+ *	open block (count % 16 entries), each: code (s/8 bytes), f1, f2, heap TID
+ *	refinement:	see arith/refine.h; none where a code has one bit a dimension
  *
  * The open block is stored entry by entry so that an insert changes one short
  * run of bytes; the sixteenth entry turns it into a full one.
@@ -303,25 +309,42 @@ typedef AnnoyLeafHeaderData *AnnoyLeafHeader;
 StaticAssertDecl(offsetof(AnnoyLeafHeaderData, centroid) == 24,
 				 "on-disk leaf header has a fixed size");
 
-#define AnnoyLeafHeaderSize(s) (offsetof(AnnoyLeafHeaderData, centroid) + (s))
-#define AnnoyBlockSize(s) \
-	((Size) (s) * 2 + ANNOY_BLOCK_ENTRIES * \
-	 (2 * sizeof(float4) + sizeof(ItemPointerData)))
-#define AnnoyLeafCapacity(s) \
-	((int) ((ANNOY_PAGE_CONTENT - AnnoyLeafHeaderSize(s)) / AnnoyBlockSize(s)) * \
-	 ANNOY_BLOCK_ENTRIES)
+#define AnnoyPageGetLeafHeader(page) ((AnnoyLeafHeader) PageGetContents(page))
+
+/* Sizes on a leaf page, which are the same for all leaves of an index. */
+typedef struct AnnoyLeafLayout
+{
+	int			sketch_dimensions;	/* s */
+	int			code_bits;		/* bits a dimension, B */
+	Size		header_size;	/* with the centroid */
+	Size		row_size;		/* of an entry in the open block */
+	Size		block_size;		/* of a full block: of 16 rows */
+	Size		refinement_size;
+	int			capacity;		/* entries */
+} AnnoyLeafLayout;
+
+extern void AnnoyInitLeafLayout(AnnoyLeafLayout *layout, int sketch_dimensions,
+								int code_bits);
+
 /* parts of a full block */
 #define AnnoyBlockF1(s) ((Size) (s) * 2)
 #define AnnoyBlockF2(s) (AnnoyBlockF1(s) + ANNOY_BLOCK_ENTRIES * sizeof(float4))
-#define AnnoyBlockAddresses(s) \
+#define AnnoyBlockTids(s) \
 	(AnnoyBlockF2(s) + ANNOY_BLOCK_ENTRIES * sizeof(float4))
-/* parts of an entry of the open block */
-#define AnnoyRowSize(s) \
-	((Size) (s) / 8 + 2 * sizeof(float4) + sizeof(ItemPointerData))
-#define AnnoyPageGetLeafHeader(page) ((AnnoyLeafHeader) PageGetContents(page))
-#define AnnoyPageGetLeafBlock(page, s, block) \
-	((char *) PageGetContents(page) + AnnoyLeafHeaderSize(s) + \
-	 (Size) (block) * AnnoyBlockSize(s))
+
+static inline char *
+AnnoyPageGetLeafBlock(Page page, const AnnoyLeafLayout *layout, int block)
+{
+	return (char *) PageGetContents(page) + layout->header_size +
+		(Size) block * layout->block_size;
+}
+
+static inline char *
+AnnoyPageGetRefinement(Page page, const AnnoyLeafLayout *layout, int entry)
+{
+	return (char *) page + BLCKSZ - sizeof(AnnoyPageOpaqueData) -
+		(Size) (entry + 1) * layout->refinement_size;
+}
 
 /*
  * Tail page: AnnoyTailHeader, then "count" entries: rows whose distance is
@@ -421,12 +444,37 @@ extern Buffer AnnoyExtendBuild(AnnoyExtender *extender, AnnoyPageKind kind,
 							   int tree);
 
 /*
- * Extends the relation by a block and returns it locked exclusively, all
- * zeroes: for a page whose first contents come by a WAL record.
+ * A page without use from block "least" on, or one that was just added, locked
+ * exclusively: for a page whose first contents come by a WAL record, as a full
+ * image.  least: former_end of the metapage.
  */
+extern Buffer AnnoyTakePage(Relation index, BlockNumber least);
+
+/* The same, but always behind all other pages. */
 extern Buffer AnnoyExtendLocked(Relation index);
 
-/* A heap TID, or an address, as a number that sorts like it. */
+/* Unlocks a page of these two that was not used in the end. */
+extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
+
+/* Makes a page that is locked exclusively one without use. */
+extern void AnnoyFreePage(Relation index, Buffer buffer);
+
+/*
+ * For who visits the leaves of an index in the order of blocks, and has just seen
+ * a leaf's page while it looks at "block": the page to the right, if it was split
+ * off and put on a page that was passed by before; else invalid.  All of those
+ * have to be seen again, one after the other, before the next block.
+ */
+static inline BlockNumber
+AnnoyMovedBackwards(Page page, BlockNumber block)
+{
+	BlockNumber right = AnnoyPageGetOpaque(page)->rightlink;
+
+	return BlockNumberIsValid(right) && right < block ? right :
+		InvalidBlockNumber;
+}
+
+/* A heap TID as a number that sorts like it. */
 static inline int64
 AnnoyPackTid(const ItemPointerData *tid)
 {

@@ -49,7 +49,7 @@ AnnoyOpenIndex(Oid oid)
 						RelationGetRelationName(index)),
 				 errhint("Name the index of a partition.")));
 	if (index->rd_rel->relkind != RELKIND_INDEX ||
-		index->rd_indam->ambuild != annoybuild)
+		index->rd_indam->amoptions != annoyoptions)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an annoy index",

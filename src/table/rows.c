@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
@@ -17,16 +15,13 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/predicate.h"
 #include "utils/snapmgr.h"
 
 #include "annoycompat.h"
-#include "forest/search.h"
 #include "table/rows.h"
 
-/* Whether all rows are in the index, each with the value of a column. */
-static bool
-is_plain_column(Relation index)
+bool
+AnnoyIsPlainColumn(Relation index)
 {
 	return index->rd_index->indkey.values[0] != InvalidAttrNumber &&
 		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
@@ -39,7 +34,7 @@ AnnoyBeginRows(AnnoyRows *rows, Relation heap, Relation index)
 	rows->heap = heap;
 	rows->index = index;
 
-	rows->as_owner = !is_plain_column(index);
+	rows->as_owner = !AnnoyIsPlainColumn(index);
 	if (rows->as_owner)
 		AnnoyBecomeOwner(&rows->caller, heap, index);
 	rows->snapshot = RegisterSnapshot(GetActiveSnapshot());
@@ -102,54 +97,4 @@ AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid)
 				 errdetail("An item is the ctid of a visible row of table \"%s\" whose indexed value is not null.",
 						   RelationGetRelationName(rows->heap))));
 	return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-}
-
-static int64
-count_column(Relation heap, AttrNumber column)
-{
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	TableScanDesc scan = table_beginscan_strat(heap, GetActiveSnapshot(), 0,
-											   NULL, true, true);
-	int64		count = 0;
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!slot_attisnull(slot, column))
-			count++;
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	return count;
-}
-
-/* The index tells what an expression or a condition has once decided. */
-static int64
-count_entries(Relation heap, Relation index)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-	AnnoySearchLimits limits = {.search_k = 1,.max_items = 1,.snapshot = snapshot};
-	AnnoySearch *search = AnnoyBeginSearch(index);
-	AnnoySearchResult result;
-	int64		count = 0;
-
-	/* as index_beginscan does for access methods without locks of their own */
-	PredicateLockRelation(index, snapshot);
-
-	/* no query: all rows, those without a value at the end */
-	AnnoyStartSearch(search, NULL, &limits);
-	while (AnnoyNextResult(search, INFINITY, &result) &&
-		   !result.no_value)
-		if (table_index_fetch_tuple_check(heap, &result.heap_tid, snapshot, NULL))
-			count++;
-	AnnoyEndSearch(search);
-	return count;
-}
-
-int64
-AnnoyCountRows(Relation heap, Relation index)
-{
-	if (is_plain_column(index))
-		return count_column(heap, index->rd_index->indkey.values[0]);
-	return count_entries(heap, index);
 }

@@ -48,10 +48,7 @@ extern void AnnoyEndRows(AnnoyRows *rows);
  */
 extern Datum AnnoyGetRowValue(AnnoyRows *rows, ItemPointer tid);
 
-/*
- * Number of rows in the index that the active snapshot sees and whose value is
- * not NULL.  Evaluates nothing, so the caller stays in force.
- */
-extern int64 AnnoyCountRows(Relation heap, Relation index);
+/* Whether all rows are in the index, each with the value of a column. */
+extern bool AnnoyIsPlainColumn(Relation index);
 
 #endif							/* ANNOY_ROWS_H */

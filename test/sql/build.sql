@@ -244,11 +244,17 @@ CLUSTER t USING t_l2;
 DROP TABLE t, t_like;
 
 --
--- Memory: at least what the number of dimensions needs, and the error says it.
+-- Memory: 1 MB is enough for a small table of 2,000 dimensions.  At least what
+-- more dimensions, or more rows (forest.sql), need, and the error says it.
 --
-CREATE TABLE t (id int, e vector(100));
-INSERT INTO t SELECT i, even_vector(100, i) FROM generate_series(1, 100) AS i;
+CREATE TABLE t (id int, e vector(2000));
+INSERT INTO t SELECT i, even_vector(2000, i) FROM generate_series(1, 400) AS i;
 SET maintenance_work_mem = '1MB';
+CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops) WITH (n_trees = 2);
+SELECT check_answers('t', '<->', even_vector(2000, 3));
+DROP TABLE t;
+CREATE TABLE t (id int, e vector(16000));
+INSERT INTO t SELECT i, even_vector(16000, i) FROM generate_series(1, 20) AS i;
 CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
 DO $$
 DECLARE
@@ -260,13 +266,14 @@ EXCEPTION WHEN insufficient_resources THEN
 	PERFORM set_config('maintenance_work_mem', substring(detail FROM 'at least (\d+ kB)'), false);
 END
 $$;
+SELECT pg_size_bytes(current_setting('maintenance_work_mem')) <= 4 * 1024 * 1024 AS little;
 CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops);
-SELECT check_answers('t', '<->', even_vector(100, 3));
+SELECT check_answers('t', '<->', even_vector(16000, 3));
 RESET maintenance_work_mem;
+DROP TABLE t;
 
 -- Steps are told on request.
-TRUNCATE t;
-DROP INDEX t_l2;
+CREATE TABLE t (id int, e vector(100));
 INSERT INTO t VALUES (1, even_vector(100, 1)), (2, NULL);
 SET annoy.verbosity = 1;
 CREATE INDEX t_l2 ON t USING annoy (e vector_l2_ops) WITH (n_trees = 2);

@@ -388,9 +388,9 @@ SELECT item, distance FROM annoy_nns_by_vector('broken_index', '[1,1]'::vector);
 --
 CREATE TABLE told (e vector);
 CREATE INDEX told_index ON told USING annoy (e vector_ip_ops) WITH (n_trees = 3, seed = 18446744073709551615, n_neighbors = 9, search_k = 77);
-SELECT annoy_info('told_index') - '{on_disk_path,memory_usage_byte,memory_usage_mib}'::text[];
+SELECT annoy_info('told_index') - '{on_disk_path,memory_usage_byte,memory_usage_mib,leaf_fill,bytes_per_row}'::text[];
 INSERT INTO told VALUES ('[1,2,3]'), (NULL), ('[1,2,4]');
-SELECT annoy_info('told_index') - '{on_disk_path,memory_usage_byte,memory_usage_mib}'::text[];
+SELECT annoy_info('told_index') - '{on_disk_path,memory_usage_byte,memory_usage_mib,leaf_fill,bytes_per_row}'::text[];
 SELECT annoy_get_params('told_index') - 'on_disk_path';
 SELECT i ->> 'on_disk_path' = pg_relation_filepath('told_index') AS path, p ->> 'on_disk_path' = pg_relation_filepath('told_index') AS path,
 		(i -> 'memory_usage_byte')::bigint = pg_relation_size('told_index') AS bytes, annoy_memory_usage('told_index') = pg_relation_size('told_index') AS bytes,
@@ -410,9 +410,47 @@ SELECT i -> 'n_trees' AS built, i -> 'n_trees_after_reindex' AS set, p -> 'n_tre
 REINDEX INDEX told_index;
 SELECT annoy_n_trees('told_index'), i -> 'n_trees_after_reindex' AS set, i -> 'seed_after_reindex' AS set_seed
 	FROM annoy_info('told_index') AS i;
+-- So do bits of codes.  What they are already, or stands for it, changes nothing.
+ALTER INDEX told_index SET (code_bits = 1);
+SELECT i -> 'code_bits' AS built, i -> 'code_bits_after_reindex' AS set, i -> 'needs_reindex' AS needs_reindex
+	FROM annoy_info('told_index') AS i;
+REINDEX INDEX told_index;
+SELECT i -> 'code_bits' AS built, i ? 'code_bits_after_reindex' AS differs, i -> 'needs_reindex' AS needs_reindex
+	FROM annoy_info('told_index') AS i;
+ALTER INDEX told_index SET (code_bits = 3);
+REINDEX INDEX told_index;
+ALTER INDEX told_index RESET (code_bits);
+SELECT i -> 'code_bits' AS built, i ? 'code_bits_after_reindex' AS differs, i -> 'needs_reindex' AS needs_reindex
+	FROM annoy_info('told_index') AS i;
+
+-- What its pages hold: an entry for each row and tree, of rows that are gone,
+-- too, until VACUUM; NULLs are rows as well.
+CREATE TABLE filled (id int, e vector(100));
+INSERT INTO filled SELECT i, clustered_vector(100, i) FROM generate_series(1, 2000) AS i;
+INSERT INTO filled VALUES (2001, NULL), (2002, NULL);
+CREATE INDEX filled_index ON filled USING annoy (e vector_l2_ops) WITH (n_trees = 2);
+CREATE VIEW filled_info AS
+	SELECT i -> 'code_bits' AS code_bits, i -> 'entries' AS entries,
+		(i -> 'leaves')::int = (SELECT count(DISTINCT (tree, leaf)) FROM annoy_leaf_items('filled_index')) AS leaves,
+		(i -> 'leaf_fill')::numeric BETWEEN 0.3 AND 1 AS fill,
+		(i -> 'bytes_per_row')::numeric = round(pg_relation_size('filled_index')::numeric /
+												((i -> 'entries')::int / 2 + 2), 1) AS bytes
+	FROM annoy_info('filled_index') AS i;
+SELECT * FROM filled_info;
+DELETE FROM filled WHERE id % 4 = 0;
+SELECT entries FROM filled_info;
+VACUUM (INDEX_CLEANUP on) filled;
+SELECT entries, bytes FROM filled_info;
+DELETE FROM filled;
+VACUUM (INDEX_CLEANUP on) filled;
+SELECT i -> 'entries' AS entries, i -> 'leaf_fill' AS fill, i -> 'bytes_per_row' AS bytes FROM annoy_info('filled_index') AS i;
+DROP TABLE filled CASCADE;
 
 -- Flags.
 SELECT array_agg(key ORDER BY key) FROM jsonb_object_keys(annoy_info('told_index')) AS key;
+-- Only who has the table's rows counted has the index's pages read.
+SELECT array_agg(key ORDER BY key) FROM jsonb_object_keys(annoy_info('told_index')) AS key
+	WHERE NOT annoy_info('told_index', include_n_items => false) ? key;
 SELECT n_items, n_trees, memory, array_agg(key ORDER BY key)
 	FROM (VALUES (true), (false)) AS a (n_items), (VALUES (true), (false)) AS b (n_trees), (VALUES (true), (false), (NULL)) AS c (memory),
 		jsonb_object_keys(annoy_info('told_index', n_items, n_trees, memory)) AS key

@@ -219,6 +219,19 @@ WITH candidates AS MATERIALIZED (
     LIMIT 10)
 SELECT body FROM candidates ORDER BY embedding <=> '[0.97,0.03,0.01,0.02,0.02]' LIMIT 2;
 
+-- docs/guide.md: Where vectors are stored, example 1
+CREATE TABLE pages (id bigint, embedding vector(768));
+ALTER TABLE pages ALTER COLUMN embedding SET STORAGE PLAIN;
+INSERT INTO pages SELECT i, array_fill(i, ARRAY[768]) FROM generate_series(1, 10) AS i;
+SELECT count(DISTINCT (ctid::text::point)[0]) AS blocks_of_the_table FROM pages;
+
+-- docs/guide.md: Where vectors are stored, example 2
+CREATE TABLE leaflets (id bigint, embedding vector(768));
+INSERT INTO leaflets SELECT i, array_fill(i, ARRAY[768]) FROM generate_series(1, 10) AS i;
+ALTER TABLE leaflets ALTER COLUMN embedding SET STORAGE PLAIN;
+VACUUM FULL leaflets;                    -- or: UPDATE leaflets SET embedding = embedding::real[]::vector
+SELECT count(DISTINCT (ctid::text::point)[0]) AS blocks_of_the_table FROM leaflets;
+
 -- end of docs/guide.md
 \c :first_database
 DROP DATABASE annoy_guide;

@@ -35,10 +35,6 @@ REINDEX INDEX documents_embedding_idx;
 SELECT annoy_n_trees('documents_embedding_idx');
 
 -- docs/operations.md: Memory of a build, example 1
-SET maintenance_work_mem = '1MB';
-REINDEX INDEX documents_embedding_idx;
-
--- docs/operations.md: Memory of a build, example 2
 SET maintenance_work_mem = '256MB';
 REINDEX INDEX documents_embedding_idx;
 RESET maintenance_work_mem;
@@ -69,9 +65,9 @@ SELECT annoy_memory_usage('documents_embedding_idx') = pg_relation_size('documen
 -- docs/operations.md: Monitoring, example 1
 SELECT i ->> 'metric' AS metric, i ->> 'n_trees' AS trees
 FROM annoy_info('documents_embedding_idx', include_n_items => false) AS i;
-SELECT i ->> 'rows_at_build' AS rows_at_build, i ->> 'search_k_calibrated' AS calibrated,
-       i ->> 'search_k_effective' AS effective, i ->> 'needs_reindex' AS needs_reindex
-FROM annoy_info('documents_embedding_idx', include_n_items => false) AS i;
+SELECT i ->> 'rows_at_build' AS rows_at_build, i ->> 'n_items' AS items, i ->> 'entries' AS entries,
+       i ->> 'code_bits' AS code_bits, i ->> 'needs_reindex' AS needs_reindex
+FROM annoy_info('documents_embedding_idx') AS i;
 
 -- docs/operations.md: Monitoring, example 2
 CREATE VIEW annoy_indexes AS

@@ -7,11 +7,11 @@ CREATE TABLE options_test (e vector(3));
 
 -- Every option at the ends of its range.
 CREATE INDEX options_index ON options_test USING annoy (e)
-	WITH (n_trees = 1, search_k = 1, n_neighbors = 1, seed = 1);
+	WITH (n_trees = 1, search_k = 1, n_neighbors = 1, code_bits = 1, seed = 1);
 ALTER INDEX options_index SET (n_trees = 1000, search_k = 2147483647,
-	n_neighbors = 2147483647, seed = 18446744073709551615);
+	n_neighbors = 2147483647, code_bits = 4, seed = 18446744073709551615);
 SELECT reloptions FROM pg_class WHERE oid = 'options_index'::regclass;
-ALTER INDEX options_index SET (n_trees = -1, search_k = -1);
+ALTER INDEX options_index SET (n_trees = -1, search_k = -1, code_bits = -1);
 ALTER INDEX options_index SET (seed = '00042');
 SELECT reloptions FROM pg_class WHERE oid = 'options_index'::regclass;
 
@@ -21,7 +21,7 @@ ALTER INDEX options_index SET (n_trees = 3, search_k = 4, n_neighbors = 5, seed 
 SELECT DISTINCT mode FROM pg_locks WHERE relation = 'options_index'::regclass AND pid = pg_backend_pid();
 ROLLBACK;
 
-ALTER INDEX options_index RESET (n_trees, search_k, n_neighbors, seed);
+ALTER INDEX options_index RESET (n_trees, search_k, n_neighbors, code_bits, seed);
 SELECT reloptions FROM pg_class WHERE oid = 'options_index'::regclass;
 REINDEX INDEX options_index;
 
@@ -34,6 +34,9 @@ ALTER INDEX options_index SET (search_k = 0);
 ALTER INDEX options_index SET (search_k = -2);
 ALTER INDEX options_index SET (n_neighbors = 0);
 ALTER INDEX options_index SET (n_neighbors = -1);
+ALTER INDEX options_index SET (code_bits = 0);
+ALTER INDEX options_index SET (code_bits = -2);
+ALTER INDEX options_index SET (code_bits = 5);
 CREATE INDEX ON options_test USING annoy (e) WITH (n_trees = 0);
 CREATE INDEX ON options_test USING annoy (e) WITH (search_k = 0);
 

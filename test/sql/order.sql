@@ -244,6 +244,8 @@ SELECT fetch_all(format('SELECT e <-> %1$L FROM one WHERE tag < 100 ORDER BY e <
 		(SELECT count(*) || ' sorted' FROM one WHERE tag < 100) AS whole,
 	fetch_all(format('SELECT e <-> %1$L FROM one WHERE tag < 100 ORDER BY e <-> %1$L LIMIT 500', even_vector(16, 5)), 3);
 -- The row at a cursor is the one that was fetched, not one that was looked at.
+-- (Here it matters which rows are found.)
+SET annoy.search_k = 1000000;
 BEGIN;
 DECLARE here CURSOR FOR SELECT id, e <-> even_vector(16, 9) AS d FROM one WHERE tag < 300 ORDER BY e <-> even_vector(16, 9) LIMIT 40;
 MOVE 5 FROM here;

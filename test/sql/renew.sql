@@ -108,7 +108,8 @@ DROP TABLE t;
 -- Builds
 --
 -- Versions of rows that only old snapshots could see, here those that the
--- transaction itself has replaced: of another length, and of a larger norm.
+-- transaction itself has replaced: of another length, which are left out, and of a
+-- larger norm, which does not fix M.
 CREATE TABLE t (id int, e vector);
 BEGIN;
 INSERT INTO t VALUES (1, '[1,2,3]'), (2, '[1,2]'), (3, '[1e9,1e9]'), (4, NULL);

@@ -80,9 +80,9 @@ for my $block (0 .. $blocks - 1)
 	damage("ones_$block", $block, $page_header, "\xff" x ($page_size - $page_header - $special));
 	damage("kind_$block", $block, 8 - $special, "\x63\x00");
 	# Leaves keep their header and centroid (24 + 32 bytes), but codes, factors
-	# and addresses are lost; or only the factors of the first 16 entries, which
+	# and heap TIDs are lost; or only the factors of the first 16 entries, which
 	# lie behind their codes (64 bytes), are beyond all bounds or NaN.
-	damage("rest_$block", $block, $page_header + 56, "\xff" x ($page_size - $page_header - 48 - $special));
+	damage("rest_$block", $block, $page_header + 56, "\xff" x ($page_size - $page_header - 56 - $special));
 	damage("part_$block", $block, $page_header + 56 + 64, pack('f', 3e38) x 32);
 	damage("nan_$block", $block, $page_header + 56 + 64, pack('L', 0x7fc00000) x 32);
 }

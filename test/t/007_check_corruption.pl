@@ -11,15 +11,15 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# The format of pages; see src/page/page.h, item.h, meta.h.
+# The format of pages; see src/page/page.h, meta.h.
 my $page_size = 8192;
 my $content = 24;
 my $special = $page_size - 16;
-my ($meta, $centre, $roots, $item, $inner, $directory, $leaf, $tail) = 1 .. 8;
+my ($meta, $centre, $roots, $free, $inner, $directory, $leaf, $tail) = 1 .. 8;
 my $nowhere = 0xFFFFFFFF;
 
-# Vectors of 1,500 dimensions: one and a part fit on an item page, 32 on a leaf,
-# 31 leaves in a directory, which has codes of them.
+# Vectors of 1,500 dimensions: 32 on a leaf, 31 leaves in a directory, which has
+# codes of them.
 my $dimensions = 1500;
 my $s = 1504;
 my $leaf_entries = $content + 24 + $s;
@@ -27,7 +27,8 @@ my $directory_reference = $content + 16;
 my $directory_entries = $directory_reference + 8 + $s;
 my $directory_entry = 20 + $s / 8;
 my $nodes = $content + 8;
-my $block_size = 2 * $s + 16 * 14;
+my $row_size = $s / 8 + 14;
+my $tids = $leaf_entries + 16 * ($row_size - 6);    # of the first block
 
 # The server's checksums would find all of this first.
 my $node = start_server("fsync = off\nrestart_after_crash = on", no_checksums => 1);
@@ -87,35 +88,39 @@ sub one
 sub full_leaf { return one($leaf, sub { !is_chained($_[0]) && leaf_count($_[0]) >= 16 }); }
 sub chained_leaf { return one($leaf, sub { is_chained($_[0]) && leaf_count($_[0]) >= 16 }); }
 
-# Byte positions of a line pointer's tuple: the first live item of a page that
-# has its next part elsewhere, or that has none.
-sub item_at
+# Makes an entry of a leaf's first block name another row, by its heap TID.
+sub set_row
 {
-	my ($divided) = @_;
+	my ($block, $entry, @tid) = @_;
 
-	foreach my $block (blocks($item))
-	{
-		my $lines = (get($block, 12, 'S') - $content) / 4;
-
-		foreach my $line (0 .. $lines - 1)
-		{
-			my $pointer = get($block, $content + 4 * $line, 'L');
-			my $start = $pointer & 0x7FFF;
-			my $flags = get($block, $start + 6, 'S');
-			my $next = get($block, $start + 12, 'S');
-
-			next unless ($pointer >> 15 & 3) == 1 && $flags == 0;
-			return ($block, $start, $line) if !$divided == ($next == 0);
-		}
-	}
-	die "no item for the damage";
+	put($block, $tids + 6 * $entry, 'SSS', @tid);
 }
+
+# That as a string that sorts like it.
+sub row_of { return sprintf('%05d %05d %05d', get($_[0], $tids + 6 * $_[1], 'SSS')); }
+
+# Takes the last entry off a leaf; not one that is in a full block.
+sub open_leaf { return one($leaf, sub { !is_chained($_[0]) && leaf_count($_[0]) % 16 > 1 }); }
+
+sub remove_entry
+{
+	my ($block) = @_;
+
+	put($block, $content + 16, 'S', leaf_count($block) - 1);
+	put($block, 12, 'S', get($block, 12, 'S') - $row_size);
+	put($block, get($block, 12, 'S'), "x[$row_size]");
+}
+
+# The first row of a table that was filled from its beginning.
+my @first_row = (0, 0, 1);
 
 # ---------------------------------------------------------------------------
 # Kinds of damage
 # ---------------------------------------------------------------------------
 
-# Each with what the check says, and whether it takes heapallindexed to see it.
+# Each with what the check says, and whether it takes heapallindexed to see it;
+# and what is special about its table: a row that comes first, the columns and the
+# options of its index.
 my @damages = (
 	{
 		name => 'page_id',
@@ -171,6 +176,17 @@ my @damages = (
 		how => sub { put(full_leaf(), 12, 'S', $content + 8); }
 	},
 	{
+		name => 'leaf_upper',
+		vacuum_first => 1,
+		what => qr/do(es)? not match/,
+		how => sub { put(full_leaf(), 14, 'S', $special - 8); }
+	},
+	{
+		name => 'leaf_freed',
+		what => qr/expected a page of kind leaf, found free/,
+		how => sub { put(full_leaf(), $special + 8, 'S', $free); }
+	},
+	{
 		name => 'leaf_tree',
 		what => qr/page of another tree|no sibling/,
 		how => sub { my $b = full_leaf(); put($b, $special + 10, 'S', 1 - tree($b)); }
@@ -188,39 +204,111 @@ my @damages = (
 	{
 		name => 'code',
 		vacuum_first => 1,
-		what => qr/does not fit its item/,
+		what => qr/does not fit its value/,
 		how => sub { my $b = full_leaf(); put($b, $leaf_entries + 77, 'C', get($b, $leaf_entries + 77, 'C') ^ 8); }
 	},
 	{
 		name => 'factor',
-		what => qr/does not fit its item/,
+		what => qr/does not fit its value/,
 		how => sub { put(full_leaf(), $leaf_entries + 2 * $s, 'f', 0.25); }
 	},
 	{
 		name => 'chained_code',
-		what => qr/does not fit its item/,
+		what => qr/does not fit its value/,
 		how => sub { my $b = chained_leaf(); put($b, $leaf_entries + 77, 'C', get($b, $leaf_entries + 77, 'C') ^ 8); }
 	},
 	{
-		name => 'address',
-		vacuum_first => 1,
-		what => qr/names no item/,
-		how => sub { my $b = full_leaf(); put($b, $leaf_entries + 2 * $s + 128 + 4, 'S', 200); }
+		name => 'refinement',
+		options => 'code_bits = 2, n_trees = 2',
+		what => qr/does not fit its value/,
+		how => sub { my $b = one($leaf, sub { leaf_count($_[0]) > 0 }); put($b, $special - 100, 'C', get($b, $special - 100, 'C') ^ 8); }
 	},
 	{
-		name => 'address_block',
-		what => qr/no such block/,
-		how => sub { my $b = full_leaf(); put($b, $leaf_entries + 2 * $s + 128, 'SS', 0x12, 0x3456); }
+		name => 'row_lost',
+		what => qr/is missing from tree 0/,
+		how => sub { remove_entry(open_leaf()); }
 	},
 	{
-		name => 'address_twice',
+		name => 'row_lost_from_all',
+		options => 'n_trees = 1',
+		heap => 1,
+		what => qr/is not in the index/,
+		how => sub { remove_entry(open_leaf()); }
+	},
+	{
+		name => 'row_lost_from_last',
+		what => qr/is missing from tree 1/,
+		how => sub { remove_entry(one($leaf, sub { tree($_[0]) == 1 && leaf_count($_[0]) % 16 > 1 })); }
+	},
+	{
+		name => 'row_unused',
 		vacuum_first => 1,
-		what => qr/twice|does not fit/,
+		what => qr/is missing from tree/,
+		how => sub { set_row(full_leaf(), 0, 0, 0, 200); }
+	},
+	{
+		name => 'row_invalid',
+		vacuum_first => 1,
+		what => qr/there is no such row/,
+		how => sub { set_row(full_leaf(), 0, 0xFFFF, 0xFFFF, 0); }
+	},
+	{
+		name => 'row_far',
+		vacuum_first => 1,
+		what => qr/there is no such row/,
+		how => sub { set_row(full_leaf(), 3, 0x12, 0x3456, 1); }
+	},
+	{
+		name => 'row_other',
+		vacuum_first => 1,
+		what => qr/does not fit its value/,
+		how => sub { my $b = full_leaf(); set_row($b, 0, get($b, $tids + 6, 'SSS')); }
+	},
+	{
+		# of equal vectors, the same entry; the row that comes later is lost
+		name => 'row_twice',
+		vacuum_first => 1,
+		what => qr/is in tree \d twice/,
 		how => sub {
-			my $b = full_leaf();
-			my $at = $leaf_entries + 2 * $s + 128;
-			put($b, $at, 'SSS', get($b, $at + 6, 'SSS'));
+			my $block = chained_leaf();
+			my @by_row = sort { row_of($block, $a) cmp row_of($block, $b) } 0 .. 15;
+			set_row($block, $by_row[1], get($block, $tids + 6 * $by_row[0], 'SSS'));
 		}
+	},
+	{
+		name => 'row_null',
+		first => 'NULL',
+		vacuum_first => 1,
+		what => qr/its value is NULL/,
+		how => sub { set_row(full_leaf(), 5, @first_row); }
+	},
+	{
+		name => 'row_undefined',
+		first => "array_fill(0, ARRAY[$dimensions])::vector",
+		index => '(e vector_cosine_ops)',
+		vacuum_first => 1,
+		what => qr/its value has no direction/,
+		how => sub { set_row(full_leaf(), 5, @first_row); }
+	},
+	{
+		name => 'row_dimensions',
+		type => 'vector',
+		first => "'[1,2,3]'",
+		condition => 'WHERE id > 0',
+		vacuum_first => 1,
+		what => qr/another number of dimensions/,
+		how => sub { set_row(full_leaf(), 5, @first_row); }
+	},
+	{
+		# equal to the others of its leaf
+		name => 'row_unwanted',
+		first => "(SELECT e FROM source WHERE id = 4)",
+		condition => 'WHERE id > 0',
+		options => 'n_trees = 1',
+		heap => 1,
+		vacuum_first => 1,
+		what => qr/in the index, but should not be/,
+		how => sub { set_row(chained_leaf(), 5, @first_row); }
 	},
 	{
 		name => 'chain_flag',
@@ -281,6 +369,11 @@ my @damages = (
 			my $b = one($directory, sub { directory_count($_[0]) > 1 });
 			put($b, $directory_entries, 'LL', get($b, $directory_entries + $directory_entry, 'LL'));
 		}
+	},
+	{
+		name => 'directory_upper',
+		what => qr/data behind the free space/,
+		how => sub { put(one($directory), 14, 'S', $special - 8); }
 	},
 	{
 		name => 'directory_version',
@@ -366,76 +459,50 @@ my @damages = (
 		how => sub { my $b = one($roots); put($b, $content, 'LLSS', get($b, $content + 12, 'LLSS')); }
 	},
 	{
-		name => 'item_value',
-		what => qr/does not fit its item/,
-		how => sub { my ($b, $at) = item_at(0); put($b, $at + 16 + 8 + 4 * 100, 'f', 0.125); }
-	},
-	{
-		name => 'item_dimensions',
-		what => qr/malformed|dimensions/,
-		how => sub { my ($b, $at) = item_at(0); put($b, $at + 16 + 4, 'S', 600); }
-	},
-	{
-		name => 'item_length',
-		vacuum_first => 1,
-		what => qr/longer than its value|ends before|length of an item/,
-		how => sub { my ($b, $at) = item_at(0); put($b, $at + 16, 'L', get($b, $at + 16, 'L') + 400); }
-	},
-	{
-		name => 'item_row',
-		what => qr/twice/,
-		how => sub {
-			# the row of another item
-			my ($b, $at) = item_at(0);
-			my ($other, $place) = item_at(1);
-			put($b, $at, 'SSS', get($other, $place, 'SSS'));
-		}
-	},
-	{
-		name => 'item_header',
-		vacuum_first => 1,
-		what => qr/item header out of range/,
-		how => sub { my ($b, $at) = item_at(0); put($b, $at + 14, 'S', 7000); }
-	},
-	{
-		name => 'item_next',
-		vacuum_first => 1,
-		what => qr/part/,
-		how => sub { my ($b, $at) = item_at(1); put($b, $at + 12, 'S', 55); }
-	},
-	{
-		name => 'item_next_lost',
-		vacuum_first => 1,
-		what => qr/item ends before its last part/,
-		how => sub { my ($b, $at) = item_at(1); put($b, $at + 8, 'SSS', 0xFFFF, 0xFFFF, 0); }
-	},
-	{
-		name => 'item_part_twice',
-		vacuum_first => 1,
-		what => qr/part/,
-		how => sub { my ($b, $at) = item_at(1); put($b, $at + 8, 'SSS', 0, $b, 1); }
-	},
-	{
-		name => 'item_pointer',
-		what => qr/line pointer/,
-		how => sub { my ($b, $at, $line) = item_at(0); put($b, $content + 4 * $line, 'L', 8190 | 1 << 15 | 400 << 17); }
-	},
-	{
-		name => 'item_dead',
-		what => qr/is not in the index/,
-		heap => 1,
-		how => sub { my ($b, $at) = item_at(0); put($b, $at + 6, 'S', 2); }
-	},
-	{
 		name => 'tail_row',
-		what => qr/twice/,
+		what => qr/in the tail twice/,
 		how => sub { put(one($tail), $content + 8, 'SSS', get(one($tail), $content + 16, 'SSS')); }
+	},
+	{
+		name => 'tail_vector',
+		first => '(SELECT e FROM source WHERE id = 1)',
+		what => qr/in the tail, though it has distances/,
+		how => sub { put(one($tail), $content + 16, 'SSS', @first_row); }
 	},
 	{
 		name => 'tail_null',
 		what => qr/mixed up/,
-		heap => 1,
 		how => sub { put(one($tail), $content + 8 + 6, 'S', 0); }
+	},
+	{
+		name => 'tail_undefined',
+		first => "array_fill(0, ARRAY[$dimensions])::vector",
+		index => '(e vector_cosine_ops)',
+		what => qr/mixed up/,
+		how => sub {
+			foreach my $block (blocks($tail))
+			{
+				foreach my $entry (0 .. get($block, $content, 'S') - 1)
+				{
+					put($block, $content + 8 + 8 * $entry + 6, 'S', 1);
+				}
+			}
+		}
+	},
+	{
+		name => 'tail_lost',
+		heap => 1,
+		what => qr/is not in the index/,
+		how => sub {
+			my $b = one($tail);
+			put($b, $content, 'S', get($b, $content, 'S') - 1);
+			put($b, 12, 'S', get($b, 12, 'S') - 8);
+		}
+	},
+	{
+		name => 'tail_flags',
+		what => qr/tail entry out of range/,
+		how => sub { put(one($tail), $content + 8 + 6, 'S', 5); }
 	},
 	{
 		name => 'tail_count',
@@ -486,12 +553,20 @@ sub check
 # has right links, and pages of every kind.
 my %file;
 
-foreach my $table ('whole', map { $_->{name} } @damages)
+foreach my $damage ({ name => 'whole' }, @damages)
 {
+	my $table = $damage->{name};
+	my $type = $damage->{type} // "vector($dimensions)";
+	my $index = $damage->{index} // '(e vector_l2_ops)';
+	my $options = $damage->{options} // 'n_trees = 2';
+	my $condition = $damage->{condition} // '';
+	my $first = $damage->{first} ? "INSERT INTO $table VALUES (-1, $damage->{first})" : '';
+
 	$node->safe_psql('postgres', qq{
-		CREATE TABLE $table (id int, e vector($dimensions));
+		CREATE TABLE $table (id int, e $type);
+		$first;
 		INSERT INTO $table SELECT * FROM source WHERE id % 2 = 0;
-		CREATE INDEX ${table}_index ON $table USING annoy (e vector_l2_ops) WITH (n_trees = 2);
+		CREATE INDEX ${table}_index ON $table USING annoy $index WITH ($options) $condition;
 		INSERT INTO $table SELECT * FROM source WHERE id % 2 = 1;
 		INSERT INTO $table SELECT * FROM source WHERE id % 4 = 0 AND id <= 1200;});
 	$file{$table} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");

@@ -71,7 +71,7 @@ for my $definition ('e vector_l2_ops)', 'e vector_cosine_ops) WITH (n_trees = 3)
 
 	like($expected, qr/^\d+ leaves \w+\|31500$/, "all rows in a serial build: $definition");
 	is($launched, 0, 'which has no workers');
-	for my $case ([ 0, '26MB' ], [ 1, '256MB' ], [ 1, '60MB' ], [ 2, '256MB' ], [ 2, '80MB' ])
+	for my $case ([ 0, '8MB' ], [ 1, '256MB' ], [ 1, '16MB' ], [ 2, '256MB' ], [ 2, '24MB' ])
 	{
 		my ($workers, $memory) = @$case;
 		my ($leaves, $launched) = build('items', $workers, $memory, $definition);
@@ -86,14 +86,14 @@ for my $definition ('e vector_l2_ops)', 'e vector_cosine_ops) WITH (n_trees = 3)
 	my ($expected) = build('wide', 0, '256MB', 'e vector_l2_ops)');
 
 	like($expected, qr/^\d+ leaves \w+\|12000$/, 'all rows of 400 dimensions');
-	for my $case ([ 0, '26MB' ], [ 1, '256MB' ], [ 2, '90MB' ])
+	for my $case ([ 0, '8MB' ], [ 1, '256MB' ], [ 2, '24MB' ])
 	{
 		is((build('wide', @$case, 'e vector_l2_ops)'))[0], $expected, "the same forest with $case->[0] workers and $case->[1]");
 	}
 }
 
 # Memory that is not enough for two, and a table that wants one only.
-is((build('items', 4, '30MB', 'e vector_l2_ops)'))[1], 0, 'no worker where the memory is enough for one process only');
+is((build('items', 4, '14MB', 'e vector_l2_ops)'))[1], 0, 'no worker where the memory is enough for one process only');
 $node->safe_psql('postgres', 'ALTER TABLE items SET (parallel_workers = 1)');
 is((build('items', 4, '256MB', 'e vector_l2_ops)'))[1], 1, 'as many workers as the table wants');
 $node->safe_psql('postgres', 'ALTER TABLE items SET (parallel_workers = 2)');

@@ -54,6 +54,41 @@ operator_distance(AnnoyMetric metric, int bits, const float *a, const float *b)
 	return both == 0 ? 1.0 : 1.0 - both / (double) (both + different);
 }
 
+/*
+ * The quantised sketch of a string comes back from its bits, and what it means
+ * has the same code.
+ */
+static void
+check_packed(const AnnoySketcher *sketcher, const float *string, float *scratch,
+			 const uint8_t *code)
+{
+	int			s = sketcher->sketch_dimensions;
+	int16_t		quantised[ANNOY_MAX_SKETCH_DIMENSIONS];
+	int16_t		unpacked[ANNOY_MAX_SKETCH_DIMENSIONS];
+	float		stored[ANNOY_MAX_SKETCH_DIMENSIONS];
+	uint8_t		packed[ANNOY_MAX_SKETCH_DIMENSIONS / 8];
+	uint8_t		again[ANNOY_MAX_SKETCH_DIMENSIONS / 8];
+	AnnoyItemSketch item;
+	float		extra;
+	float		f1;
+	float		f2;
+	bool		unbounded;
+	int			i;
+
+	CHECK(AnnoyMakeItemSketch(sketcher, string, scratch, quantised, &item));
+	CHECK(AnnoyPackedSize(sketcher) == (size_t) s / 8);
+	AnnoyPackSketch(sketcher, quantised, packed);
+	AnnoyUnpackSketch(sketcher, packed, unpacked);
+	CHECK(memcmp(quantised, unpacked, (size_t) s * sizeof(int16_t)) == 0);
+	CHECK(AnnoyMakeStoredSketch(sketcher, string, scratch, stored, &extra,
+								&unbounded));
+	for (i = 0; i < s; i++)
+		CHECK(stored[i] == item.scale * (float) quantised[i]);
+	AnnoyEncodeItem(sketcher, stored, unbounded, (int8_t *) quantised, 1.0f,
+					again, &f1, &f2);
+	CHECK(memcmp(code, again, (size_t) s / 8) == 0);
+}
+
 /* A block of a leaf, with one query; strings of all densities, zero too. */
 static void
 check_block(AnnoyMetric metric, int bits, AnnoyRandom *random)
@@ -94,6 +129,7 @@ check_block(AnnoyMetric metric, int bits, AnnoyRandom *random)
 						&factors[k], &factors[ENTRIES + k]);
 		for (i = 0; i < s / 8; i++)
 			block[i * ENTRIES + k] = code[i];
+		check_packed(&sketcher, strings + (size_t) bits * k, scratch, code);
 	}
 	AnnoyInitQuery(&query, query_memory, &sketcher, asked, scratch, 2.0f);
 	AnnoyBeginLeaf(&sketcher, &query, centroid, 0.01f, 1.0f, 1e9f);

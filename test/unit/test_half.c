@@ -2,7 +2,8 @@
  *
  * test_half.c
  *	  Proves that all 65,536 numbers of 16 bits become the floats that they
- *	  are, whatever stands beside them.
+ *	  are, whatever stands beside them, and that floats become the nearest of
+ *	  them, or the next one below.
  *
  *-------------------------------------------------------------------------
  */
@@ -119,9 +120,62 @@ test_counts(void)
 	}
 }
 
+/*
+ * value lies from low on to below high, which are neighbours (high may be the
+ * number after the largest, for which infinity stands).
+ */
+static void
+check_rounded(float value, int low, int high)
+{
+	double		below = value - defined_value(low);
+	double		above = (high == 0x7C00 ? 65536.0 : defined_value(high)) - value;
+	int			nearest = below < above || (below == above && low % 2 == 0) ?
+		low : high;
+
+	CHECK_THAT(AnnoyFloatToHalf(value) == nearest, "%.9g: got %04X, wanted %04X",
+			   value, AnnoyFloatToHalf(value), nearest);
+	CHECK_THAT(AnnoyFloatToHalf(-value) == (nearest | 0x8000),
+			   "%.9g: got %04X", -value, AnnoyFloatToHalf(-value));
+	CHECK_THAT(AnnoyFloatToHalfBelow(value) == low,
+			   "%.9g: got %04X, wanted %04X", value,
+			   AnnoyFloatToHalfBelow(value), low);
+	CHECK_THAT(AnnoyFloatToHalfBelow(-value) ==
+			   (0x8000 | (below == 0.0 ? low : high)),
+			   "%.9g: got %04X", -value, AnnoyFloatToHalfBelow(-value));
+}
+
+/* Every number, the middle between it and the next, and what lies beside. */
+static void
+test_rounding(void)
+{
+	for (int half = 0; half < 0x7C00; half++)
+	{
+		float		low = (float) defined_value(half);
+		float		high = half == 0x7BFF ? 65536.0f :
+			(float) defined_value(half + 1);
+		float		middle = 0.5f * (low + high);
+
+		check_rounded(low, half, half + 1);
+		check_rounded(nextafterf(low, 1e6f), half, half + 1);
+		check_rounded(nextafterf(middle, 0.0f), half, half + 1);
+		check_rounded(middle, half, half + 1);
+		check_rounded(nextafterf(middle, 1e6f), half, half + 1);
+		check_rounded(nextafterf(high, 0.0f), half, half + 1);
+	}
+
+	CHECK(AnnoyFloatToHalf(3e38f) == 0x7C00 &&
+		  AnnoyFloatToHalf(-INFINITY) == 0xFC00);
+	CHECK(AnnoyFloatToHalfBelow(3e38f) == 0x7BFF &&
+		  AnnoyFloatToHalfBelow(INFINITY) == 0x7C00 &&
+		  AnnoyFloatToHalfBelow(-65504.5f) == 0xFC00);
+	CHECK((AnnoyFloatToHalf(NAN) & 0x7FFF) > 0x7C00 &&
+		  (AnnoyFloatToHalfBelow(NAN) & 0x7FFF) > 0x7C00);
+}
+
 int
 main(void)
 {
+	test_rounding();
 	test_all();
 	test_known();
 	test_counts();

@@ -433,6 +433,57 @@ check_every_bit(int n)
 	free(b);
 }
 
+/* Allocations end with the last byte that may be read. */
+static void
+check_sum_levels(int n, int bits, Selection selection)
+{
+	size_t		plane = (size_t) n / 8;
+	uint8_t    *code = allocate(plane);
+	uint8_t    *planes = allocate(plane * (size_t) (bits - 1));
+	int16_t    *b = allocate(sizeof(int16_t) * (size_t) n);
+	int64_t		wanted;
+	int			p;
+	int			s;
+
+	fill_codes(plane, code, selection);
+	fill_codes(plane * (size_t) (bits - 1), planes, selection);
+	fill_elements(n, b, selection);
+	wanted = define_sum_selected(n, code, b) * (1 << (bits - 1));
+	for (p = 1; p < bits; p++)
+		wanted += define_sum_selected(n, planes + (size_t) (p - 1) * plane, b) *
+			(1 << (bits - 1 - p));
+
+	for (s = 0; s < set_count; s++)
+	{
+		int32_t		got = sets[s].sum_levels(n, bits, code, planes, b);
+
+		CHECK_THAT(got == wanted,
+				   "%s: sum of %d levels of %d bits: got %ld, wanted %ld",
+				   sets[s].name, n, bits, (long) got, (long) wanted);
+	}
+	free(code);
+	free(planes);
+	free(b);
+}
+
+static void
+test_sum_levels(void)
+{
+	int			n;
+	int			bits;
+
+	for (n = 16; n <= 1536; n += 16)
+		for (bits = 1; bits <= 4; bits++)
+		{
+			check_sum_levels(n, bits, SELECT_RANDOM);
+			check_sum_levels(n, bits, SELECT_ALL_HIGHEST);
+			check_sum_levels(n, bits, SELECT_ALL_LOWEST);
+			check_sum_levels(n, bits, SELECT_ALL_LOW_BYTES);
+			check_sum_levels(n, bits, SELECT_NONE);
+			check_sum_levels(n, bits, SELECT_EXTREME);
+		}
+}
+
 static void
 test_sum_selected(void)
 {
@@ -824,6 +875,7 @@ main(void)
 	test_dot_quantised();
 	test_dot_quantised_many();
 	test_sum_selected();
+	test_sum_levels();
 	test_sum_selected_many();
 	test_dequantise();
 	test_rank_block();

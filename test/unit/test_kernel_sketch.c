@@ -263,7 +263,7 @@ test_square_sum(void)
 }
 
 static void
-test_scale_and_centre(void)
+test_scale(void)
 {
 	static const double factors[] = {1.0, 0.3, 1e40};
 	int			n;
@@ -271,38 +271,29 @@ test_scale_and_centre(void)
 	for (n = 1; n <= 2000; n += n < 100 ? 1 : 190)
 	{
 		float	   *in = random_floats(n);
-		float	   *centre = random_floats(n);
 		float	   *out = allocate(sizeof(float) * (size_t) n);
 		int			variant;
 		int			s;
 
 		/* beyond float is the factor, not the result */
-		for (variant = 0; variant < 6; variant++)
+		for (variant = 0; variant < 3; variant++)
 			for (s = 0; s < set_count; s++)
 			{
-				double		factor = factors[variant / 2];
-				bool		centred = variant % 2 == 0;
+				double		factor = factors[variant];
 				int			wrong = 0;
 				int			i;
 
 				if (factor > 1.0)
 					for (i = 0; i < n; i++)
 						in[i] = 1e-40f;
-				sets[s].scale_and_centre(n, in, factor,
-										 centred ? centre : NULL, out);
+				sets[s].scale(n, in, factor, out);
 				for (i = 0; i < n; i++)
-				{
-					float		value = (float) ((double) in[i] * factor);
-
-					if (centred)
-						value -= centre[i];
-					wrong += bits_of(out[i]) != bits_of(value);
-				}
+					wrong += bits_of(out[i]) !=
+						bits_of((float) ((double) in[i] * factor));
 				CHECK_THAT(wrong == 0, "%s: %d scaled, %d", sets[s].name, n,
 						   variant);
 			}
 		free(in);
-		free(centre);
 		free(out);
 	}
 }
@@ -424,6 +415,73 @@ check_code(int n, const float *x, const int8_t *centroid, float scale)
 }
 
 static void
+check_levels(int n, const float *x, const int8_t *centroid, float scale,
+			 int bits, float inverse_step)
+{
+	size_t		size = (size_t) n / 8 * (size_t) (bits - 1);
+	uint8_t    *wanted = allocate(size);
+	uint8_t    *planes = allocate(size);
+	float		sizes[LANES] = {0};
+	float		signed_centroid[LANES] = {0};
+	float		sums[2];
+	int			largest = (1 << (bits - 1)) - 1;
+	int			i;
+	int			p;
+	int			s;
+
+	for (i = 0; i < n; i++)
+	{
+		float		c = scale * (float) centroid[i];
+		float		residual = x[i] - c;
+		float		size_in_steps = fabsf(residual) * inverse_step;
+		int			step = size_in_steps < (float) largest ?
+			(int) size_in_steps : largest;
+		float		weight = (float) step + 0.5f;
+
+		sizes[i % LANES] += fabsf(residual) * weight;
+		signed_centroid[i % LANES] += (residual >= 0.0f ? c : -c) * weight;
+		if (!(residual >= 0.0f))
+			step = largest - step;
+		for (p = 0; p < bits - 1; p++)
+			wanted[p * (n / 8) + i / 8] |=
+				(uint8_t) ((step >> (bits - 2 - p) & 1) << i % 8);
+	}
+	sums[0] = reduce_floats(sizes);
+	sums[1] = reduce_floats(signed_centroid);
+
+	for (s = 0; s < set_count; s++)
+	{
+		float		got[2];
+
+		memset(planes, 0x55, size);
+		sets[s].encode_levels(n, x, centroid, scale, bits, inverse_step, planes,
+							  got);
+		CHECK_THAT(same_floats(2, got, sums) &&
+				   memcmp(planes, wanted, size) == 0,
+				   "%s: levels of %d, %d bits", sets[s].name, n, bits);
+	}
+	free(wanted);
+	free(planes);
+}
+
+/* Steps such that many, few or all are in the last one. */
+static void
+check_all_levels(int n, const float *x, const int8_t *centroid, float scale)
+{
+	int			bits;
+
+	for (bits = 2; bits <= 4; bits++)
+	{
+		check_levels(n, x, centroid, scale, bits, 0.1f);
+		check_levels(n, x, centroid, scale, bits, 1.0f);
+		check_levels(n, x, centroid, scale, bits, 30.0f);
+		check_levels(n, x, centroid, scale, bits, 1e30f);
+		check_levels(n, x, centroid, scale, bits, 1e-38f);
+		check_levels(n, x, centroid, scale, bits, INFINITY);
+	}
+}
+
+static void
 check_product_terms(int n, const float *x, const int8_t *centroid,
 					float scale, const float *centre)
 {
@@ -466,6 +524,7 @@ test_encode(void)
 		int			i;
 
 		check_code(n, x, centroid, 0.01f);
+		check_all_levels(n, x, centroid, 0.01f);
 		check_product_terms(n, x, centroid, 0.01f, centre);
 		check_product_terms(n, x, centroid, 0.01f, NULL);
 		for (i = 0; i < n; i += 3)
@@ -474,6 +533,8 @@ test_encode(void)
 		centroid[1] = 0;
 		check_code(n, x, centroid, 0.01f);
 		check_code(n, x, centroid, 0.0f);
+		check_all_levels(n, x, centroid, 0.01f);
+		check_all_levels(n, x, centroid, 0.0f);
 		free(x);
 		free(centre);
 		free(centroid);
@@ -612,7 +673,7 @@ main(void)
 	test_rotate_block();
 	test_means();
 	test_square_sum();
-	test_scale_and_centre();
+	test_scale();
 	test_quantise();
 	test_encode();
 	test_tables();

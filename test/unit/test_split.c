@@ -10,6 +10,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <math.h>
 #include <time.h>
 
 #include "bench.h"
@@ -437,6 +438,77 @@ print_times(void)
 	}
 }
 
+/*
+ * The nearest of a set of centroids: no other is nearer by more than rounding,
+ * and the first of equal ones is found, for all numbers of them.
+ */
+static void
+test_nearest(void)
+{
+	enum
+	{
+		S = 48,
+		MOST = 70
+	};
+	int8_t		centroids[MOST * S];
+	float		scale[MOST];
+	float		norm_squared[MOST];
+	float		extra[MOST];
+	int32_t		products[MOST + ANNOY_RUN];
+	float		distances[MOST + ANNOY_RUN];
+	int16_t		quantised[S];
+	AnnoyCentroidSet set = {S, 0, centroids, scale, norm_squared, extra};
+	AnnoyRandom random;
+
+	AnnoySeedRandom(&random, 17);
+	for (set.count = 1; set.count <= MOST; set.count++)
+	{
+		float		item_scale = 0.001f;
+		float		item_extra = (float) AnnoyRandomBelow(&random, 3);
+		float		distance;
+		double		best = INFINITY;
+		int			nearest;
+
+		for (int i = 0; i < S; i++)
+			quantised[i] = (int16_t) ((int) AnnoyRandomBelow(&random, 16383) - 8191);
+		for (int i = 0; i < set.count; i++)
+		{
+			for (int j = 0; j < S; j++)
+				centroids[i * S + j] = (int8_t) ((int) AnnoyRandomBelow(&random, 255) - 127);
+			scale[i] = 0.02f + 0.01f * (float) (i % 3);
+			norm_squared[i] = scale[i] * scale[i] *
+				(float) AnnoyQuantisedNorm(S, centroids + i * S);
+			extra[i] = (float) AnnoyRandomBelow(&random, 3);
+		}
+		/* the last one again, as the first: never found then */
+		if (set.count > 1)
+		{
+			memcpy(centroids + (set.count - 1) * S, centroids, S);
+			scale[set.count - 1] = scale[0];
+			norm_squared[set.count - 1] = norm_squared[0];
+			extra[set.count - 1] = extra[0];
+		}
+		nearest = AnnoyFindNearestCentroid(&set, quantised, item_scale,
+										   item_extra, products, distances,
+										   &distance);
+		CHECK(nearest >= 0 && nearest < set.count);
+		CHECK(set.count == 1 || nearest < set.count - 1);
+		for (int i = 0; i < set.count; i++)
+		{
+			double		square = (double) norm_squared[i] +
+				((double) item_extra - extra[i]) * ((double) item_extra - extra[i]);
+
+			for (int j = 0; j < S; j++)
+				square -= 2.0 * item_scale * quantised[j] * (double) scale[i] *
+					centroids[i * S + j];
+			if (i == nearest)
+				CHECK(fabs(square - distance) < 1e-3);
+			best = square < best ? square : best;
+		}
+		CHECK(distance < best + 1e-3);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -455,5 +527,6 @@ main(int argc, char **argv)
 	test_determinism();
 	test_mean();
 	test_query_margin();
+	test_nearest();
 	return check_report();
 }

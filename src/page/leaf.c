@@ -162,6 +162,10 @@ add_candidate(const RankedBlock *block, int place, float lower, float from,
 	AnnoyCandidate candidate;
 	float		upper;
 
+	lower = Min(lower, LARGEST_BOUND);
+	/* others of the block may have lowered the threshold */
+	if (!(lower < candidates->threshold))
+		return false;
 	candidate.lower = find_bounds(block, place, lower, &upper);
 	candidate.lower = Max(Min(candidate.lower, LARGEST_BOUND), -FLT_MAX);
 	/* the refined bound may be below the kernel's, which had left it aside */

@@ -33,6 +33,9 @@
 #define ROWS_DOUBTED 32
 #define ROWS_TRUSTED 16
 
+/* Rows, of all readers, since one was not in shared buffers. */
+static uint32 asked_for = 0;
+
 void
 AnnoyReportRow(Relation index, const ItemPointerData *tid, const char *what)
 {
@@ -240,12 +243,11 @@ AnnoyAnticipateRow(AnnoyRowReader *reader, const ItemPointerData *tid)
 	PrefetchBufferResult result;
 
 	if (!has_blocks(reader) || RelationUsesLocalBuffers(reader->heap) ||
-		(reader->asked_for++ >= ROWS_DOUBTED &&
-		 reader->asked_for % ROWS_TRUSTED != 0))
+		(asked_for++ >= ROWS_DOUBTED && asked_for % ROWS_TRUSTED != 0))
 		return;
 	check_tid(reader, tid);
 	result = PrefetchBuffer(reader->heap, MAIN_FORKNUM,
 							ItemPointerGetBlockNumberNoCheck(tid));
 	if (!BufferIsValid(result.recent_buffer))
-		reader->asked_for = 0;
+		asked_for = 0;
 }

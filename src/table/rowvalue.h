@@ -34,7 +34,6 @@ typedef struct AnnoyRowReader
 	AnnoyToastReader toast;
 	struct varlena *detoasted;	/* the value returned last, if it is ours */
 	MemoryContext context;		/* of that */
-	uint32		asked_for;		/* rows, since one was not in shared buffers */
 } AnnoyRowReader;
 
 /* What the table has of a row. */

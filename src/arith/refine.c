@@ -26,8 +26,8 @@
  *
  *	scale	 bits 0 to 8	mantissa of g, without its leading 1
  *			 bits 9, 10		its exponent: g = (1 + mantissa / 512) 2^(e - 3)
- *			 bits 11 to 15	deviation, in steps of DEVIATION_STEP, rounded up;
- *							NO_DEVIATION: the refinement says nothing
+ *			 bits 11 to 15	deviation, rounded up to one of deviations[]; 0: the
+ *							refinement says nothing
  *	h		 a half
  */
 typedef struct Factors
@@ -40,7 +40,7 @@ typedef struct Factors
 #define MANTISSA_UNIT (1 << MANTISSA_BITS)
 #define EXPONENT_MAX 3
 #define DEVIATION_SHIFT 11
-#define NO_DEVIATION 31
+#define DEVIATIONS 32
 
 /*
  * A deviation is some 0.32 where elements of the residual are as if from a
@@ -48,7 +48,11 @@ typedef struct Factors
  * up to 0.5 where dimensions are few, and more if some elements are beyond the
  * outermost level.
  */
-#define DEVIATION_STEP 0.02
+static const double deviations[DEVIATIONS] = {
+	-1.0, 0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18,
+	0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4,
+	0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4
+};
 
 /*
  * Width of a step in standard deviations, by bits: that of the best uniform
@@ -183,8 +187,10 @@ make_factors(const float signs[3], const float levels[2], double deviation,
 {
 	double		g;
 	double		h;
+	int			code = 1;
 
-	deviation = ceil(deviation / DEVIATION_STEP);
+	while (code < DEVIATIONS && deviations[code] < deviation)
+		code++;
 
 
 	factors->scale = round_scale((double) signs[1] / (double) levels[0]);
@@ -193,10 +199,10 @@ make_factors(const float signs[3], const float levels[2], double deviation,
 		 (g * (double) levels[0] - (double) signs[1])) / unit;
 	factors->h = AnnoyFloatToHalfBelow((float) h);
 
-	if (!(levels[0] > 0.0f) || !(deviation < NO_DEVIATION) ||
+	if (!(levels[0] > 0.0f) || !isfinite(deviation) || code == DEVIATIONS ||
 		!(fabs(h) <= (double) ANNOY_HALF_MAX))
 		return false;
-	factors->scale |= (uint16_t) ((int) deviation << DEVIATION_SHIFT);
+	factors->scale |= (uint16_t) (code << DEVIATION_SHIFT);
 	return true;
 }
 
@@ -211,7 +217,7 @@ AnnoyEncodeRefinement(const AnnoySketcher *sketcher, const float *sketch,
 	float		levels[2];		/* <u, r>, <u, c> */
 	double		step;
 	double		deviation;
-	Factors		factors = {NO_DEVIATION << DEVIATION_SHIFT, 0};
+	Factors		factors;
 
 	if (f1 > 0.0f)
 	{
@@ -230,11 +236,8 @@ AnnoyEncodeRefinement(const AnnoySketcher *sketcher, const float *sketch,
 				   sizeof(factors));
 			return;
 		}
-		factors.scale = NO_DEVIATION << DEVIATION_SHIFT;
-		factors.h = 0;
 	}
-	memset(refinement, 0, planes_size(s, bits));
-	memcpy(refinement + planes_size(s, bits), &factors, sizeof(factors));
+	memset(refinement, 0, AnnoyRefinementSize(s, bits));
 }
 
 /*
@@ -283,9 +286,8 @@ AnnoyRefineBound(const AnnoySketcher *sketcher, const AnnoyQuery *query,
 	memcpy(&factors, refinement + query->planes_size, sizeof(factors));
 	g = scale_value(factors.scale);
 	h = (double) AnnoyHalfValue(factors.h);
-	deviation = (factors.scale >> DEVIATION_SHIFT) * DEVIATION_STEP;
-	if (factors.scale >> DEVIATION_SHIFT == NO_DEVIATION ||
-		!isfinite(query->epsilon))
+	deviation = deviations[factors.scale >> DEVIATION_SHIFT];
+	if (deviation < 0.0 || !isfinite(query->epsilon))
 	{
 		*upper = AnnoyUpperBound(sketcher, query, lower, f1);
 		return lower;

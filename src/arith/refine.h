@@ -19,15 +19,17 @@
  * Bytes of a refinement, not aligned:
  *
  *	  +-----------------------------------------+------+------+
- *	  | B - 1 planes of s / 8 bytes: the lower	|  g   |  h   |
- *	  | bits of the levels, higher ones first	| half | half |
+ *	  | B - 1 planes of s / 8 bytes: the lower	| g, d |  h   |
+ *	  | bits of the levels, higher ones first	| 2 B  | half |
  *	  +-----------------------------------------+------+------+
  *
  *	  g = f1' / f1,  h = (f2' - f2) / (f1 (|c| + sqrt(s) f1))
  *
- * g is above zero, or the refinement says nothing.  It is rounded, and f2' is what
- * makes the estimate for the item itself right with the rounded one; h is rounded
- * downwards, so that a bound is not raised by that.
+ * and d is the deviation of u from the direction of the residual, in units of its
+ * levels, on which the bounds depend (refine.c has the form).  g is rounded, and
+ * f2' is what makes the estimate for the item itself right with the rounded one; h
+ * is rounded downwards, so that a bound is not raised by that.  A refinement of
+ * zeroes says nothing.
  *
  * Not where codes are bits, which have nothing to be refined.
  *

@@ -220,17 +220,27 @@ compare_hashes(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* The value of a sampled row, or NULL if it has been deleted meanwhile. */
+/*
+ * The value of a sampled row, or NULL if it has been deleted meanwhile.  Its number
+ * of dimensions is looked at each time that it is read: an index expression need
+ * not be as immutable as it is said to be.
+ */
 static struct varlena *
 read_row(SpaceFinder *finder, const AnnoySampleRow *row)
 {
 	ItemPointerData tid;
 	struct varlena *value;
+	int			dimensions;
 
 	CHECK_FOR_INTERRUPTS();
 	AnnoyUnpackTid(row->tid, &tid);
-	if (AnnoyReadLiveRow(&finder->reader, &tid, &value) != ANNOY_ROW_LIVE)
+	if (AnnoyReadLiveRow(&finder->reader, &tid, &value) != ANNOY_ROW_LIVE ||
+		value == NULL)
 		return NULL;
+	dimensions = finder->element->dimensions(value);
+	if (finder->space != NULL && dimensions != finder->space->dimensions)
+		AnnoyReportDimensions(finder->index, finder->element,
+							  finder->space->dimensions, dimensions);
 	return value;
 }
 
@@ -275,26 +285,23 @@ find_centre(SpaceFinder *finder, AnnoyMetric metric, double rows, uint64 seed)
 		struct varlena *value = read_row(finder, &finder->rows[i]);
 		double		norm;
 		bool		unbounded;
-		int			dimensions;
 
 		if (value == NULL)
 			continue;
-		dimensions = finder->element->dimensions(value);
 		if (finder->space == NULL)
 		{
+			int			dimensions = finder->element->dimensions(value);
+
 			begin_space(finder, dimensions, rows);
 			sums = palloc0(sizeof(double) * dimensions);
 			AnnoyInitSketcher(&raw, palloc(AnnoySketcherMemory(dimensions)),
 							  metric, dimensions, seed, NULL, 0);
 		}
-		if (dimensions != finder->space->dimensions)
-			AnnoyReportDimensions(finder->index, finder->element,
-								  finder->space->dimensions, dimensions);
 		if (!AnnoyTransformVector(&raw,
 								  finder->element->floats(value, finder->floats),
 								  finder->scratch, &norm, &unbounded))
 			continue;
-		for (int j = 0; j < dimensions; j++)
+		for (int j = 0; j < finder->space->dimensions; j++)
 			sums[j] += finder->scratch[j];
 		max_norm = Max(max_norm, Min(norm, ANNOY_NORM_LIMIT));
 		finder->rows[count++] = finder->rows[i];

@@ -61,10 +61,23 @@ compare_positions(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/*
+ * Rows that members are compared with: all that live.  The transaction's own
+ * snapshot does not tell them where the command that builds has written them
+ * itself (ALTER TABLE), or where it is older than some (REPEATABLE READ).  Nobody
+ * changes the table meanwhile, so no snapshot is needed, unless the build is a
+ * concurrent one.
+ */
+static Snapshot
+choose_snapshot(const AnnoyBuild *build)
+{
+	return build->shared->concurrent ? GetActiveSnapshot() : SnapshotSelf;
+}
+
 /* Positions of one member's neighbours; returns how many there are. */
 static int
 locate_neighbors(AnnoySearch *search, struct varlena *value, ItemPointer self,
-				 int64 items, int64 *positions)
+				 Snapshot snapshot, int64 items, int64 *positions)
 {
 	AnnoySearchLimits limits;
 	AnnoySearchResult neighbors[ANNOY_CALIBRATION_NEIGHBORS + 1];
@@ -77,7 +90,7 @@ locate_neighbors(AnnoySearch *search, struct varlena *value, ItemPointer self,
 	limits.order = ANNOY_ORDER_SORTED;
 	limits.epsilon = CALIBRATION_EPSILON;
 	limits.rows = ANNOY_CALIBRATION_NEIGHBORS + 1;
-	limits.snapshot = GetActiveSnapshot();
+	limits.snapshot = snapshot;
 	AnnoyStartSearch(search, value, &limits);
 	while (count < ANNOY_CALIBRATION_NEIGHBORS &&
 		   AnnoyNextResult(search, INFINITY, next) &&
@@ -107,8 +120,8 @@ locate_members(AnnoyBuild *build, AnnoySearch *search, AnnoyRowReader *reader,
 		/* it may have been deleted meanwhile */
 		if (AnnoyReadLiveRow(reader, &tid, &value) == ANNOY_ROW_LIVE)
 			shared->neighbors[member] =
-				locate_neighbors(search, value, &tid, items,
-								 shared->positions[member]);
+				locate_neighbors(search, value, &tid, choose_snapshot(build),
+								 items, shared->positions[member]);
 	}
 }
 

@@ -54,7 +54,8 @@ extern void AnnoyEndRowReader(AnnoyRowReader *reader);
 
 /*
  * The detoasted value of the version of a row that the snapshot sees, valid until
- * the next call; NULL if it sees none.  An MVCC snapshot.
+ * the next call; NULL if it sees none.  An MVCC snapshot; or SnapshotSelf, where
+ * nobody else can change the table.
  */
 extern struct varlena *AnnoyReadRow(AnnoyRowReader *reader,
 									const ItemPointerData *tid,

@@ -371,6 +371,36 @@ SELECT check_answers('t', '<->', even_vector(4, 77));
 DROP MATERIALIZED VIEW t;
 
 --
+-- An expression that is not what it says
+--
+-- Each step of a build evaluates it again, and has to look again at what it gets.
+CREATE SEQUENCE calls;
+CREATE FUNCTION inconstant_bits(last_call int) RETURNS bit varying LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RETURN repeat('1', CASE WHEN nextval('public.calls') <= last_call THEN 100 ELSE 60000 END)::bit varying;
+END
+$$;
+CREATE FUNCTION build_inconstant(last_call int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM setval('calls', 1, false);
+	EXECUTE format('CREATE INDEX ON t USING annoy ((inconstant_bits(%s + id * 0)::bit varying) bit_hamming_ops)', last_call);
+	RETURN 'built';
+EXCEPTION WHEN data_exception THEN
+	RETURN 'rejected';
+END
+$$;
+CREATE TABLE t (id int);
+INSERT INTO t SELECT i FROM generate_series(1, 100) AS i;
+-- Changes while rows are counted, while their mean is found, while the sample
+-- is sketched, while rows are loaded.
+SET client_min_messages = warning;
+SELECT calls, build_inconstant(calls) FROM generate_series(50, 350, 100) AS calls;
+RESET client_min_messages;
+DROP TABLE t;
+DROP FUNCTION build_inconstant, inconstant_bits;
+DROP SEQUENCE calls;
+
+--
 -- Deleted rows
 --
 CREATE TABLE t (id int, e vector(7));

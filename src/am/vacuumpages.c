@@ -40,6 +40,7 @@ typedef struct VacuumState
 	AnnoyLeafLayout layout;
 	ItemPointerData *tids;		/* of one leaf page */
 	bool	   *drop;
+	AnnoyBlockPass pass;
 	bool		chains_changed; /* entries of chained pages were removed */
 	int64		entries;		/* left, of all trees */
 } VacuumState;
@@ -150,6 +151,7 @@ vacuum_page(VacuumState *state, BlockNumber scanned, BlockNumber block)
 	if (kind == 0 || kind == ANNOY_PAGE_FREE)
 	{
 		RecordFreeIndexPage(index, block);
+		AnnoyNoteUnused(&state->pass, block);
 		state->stats->pages_free++;
 	}
 	else if (kind == ANNOY_PAGE_TAIL)
@@ -158,12 +160,13 @@ vacuum_page(VacuumState *state, BlockNumber scanned, BlockNumber block)
 	{
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		AnnoyFreeFormerPage(index, buffer);
+		AnnoyNoteUnused(&state->pass, block);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	}
 	else if (kind == ANNOY_PAGE_LEAF)
 	{
 		vacuum_leaf(state, buffer, block != scanned);
-		next = AnnoyMovedBackwards(BufferGetPage(buffer), scanned);
+		next = AnnoyMovedBackwards(&state->pass, BufferGetPage(buffer), scanned);
 	}
 	UnlockReleaseBuffer(buffer);
 	return next;
@@ -275,6 +278,7 @@ AnnoyVacuumPages(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	AnnoyGetLeafLayout(&state.meta, &state.layout);
 	state.tids = palloc(sizeof(ItemPointerData) * state.layout.capacity);
 	state.drop = palloc(sizeof(bool) * state.layout.capacity);
+	AnnoyBeginPass(&state.pass, scanned);
 	stats->num_index_tuples = 0;
 	stats->pages_free = 0;
 	while (scanned < (count = RelationGetNumberOfBlocks(index)))
@@ -298,6 +302,7 @@ AnnoyVacuumPages(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	IndexFreeSpaceMapVacuum(index);
 	stats->num_pages = count;
 	stats->estimated_count = false;
+	AnnoyEndPass(&state.pass);
 	pfree(state.tids);
 	pfree(state.drop);
 	return state.entries;

@@ -32,22 +32,25 @@ struct AnnoyRowList
 /* Puts the entries of a page, if it is a leaf of the first tree, into the sort. */
 static BlockNumber
 list_page(Relation index, const AnnoyForest *forest, Snapshot snapshot,
-		  BlockNumber scanned, BlockNumber block, Tuplesortstate *sort,
-		  ItemPointerData *tids)
+		  AnnoyBlockPass *pass, BlockNumber scanned, BlockNumber block,
+		  Tuplesortstate *sort, ItemPointerData *tids)
 {
 	Buffer		buffer = AnnoyReadBuffer(index, block);
 	Page		page = BufferGetPage(buffer);
 	BlockNumber next = InvalidBlockNumber;
 	int			count = 0;
+	int			kind;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (AnnoyGetPageKind(index, buffer) == ANNOY_PAGE_LEAF &&
-		AnnoyPageGetOpaque(page)->tree == 0)
+	kind = AnnoyGetPageKind(index, buffer);
+	if (kind == 0 || kind == ANNOY_PAGE_FREE)
+		AnnoyNoteUnused(pass, block);
+	else if (kind == ANNOY_PAGE_LEAF && AnnoyPageGetOpaque(page)->tree == 0)
 	{
 		AnnoyTestForOldSnapshot(snapshot, index, page);
 		AnnoyCheckLeaf(index, page, block, &forest->leaf);
 		count = AnnoyListLeaf(page, &forest->leaf, tids);
-		next = AnnoyMovedBackwards(page, scanned);
+		next = AnnoyMovedBackwards(pass, page, scanned);
 	}
 	UnlockReleaseBuffer(buffer);
 	for (int i = 0; i < count; i++)
@@ -65,7 +68,9 @@ AnnoyListRows(Relation index, const AnnoyForest *forest, Snapshot snapshot,
 								   forest->leaf.capacity);
 	BlockNumber scanned = Max(ANNOY_META_BLOCK + 1, forest->meta.former_end);
 	BlockNumber count;
+	AnnoyBlockPass pass;
 
+	AnnoyBeginPass(&pass, scanned);
 	list->sort = tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid,
 									   false, memory, NULL, TUPLESORT_NONE);
 	/* if the geometry is not known to us, there are none */
@@ -80,11 +85,12 @@ AnnoyListRows(Relation index, const AnnoyForest *forest, Snapshot snapshot,
 			{
 				CHECK_FOR_INTERRUPTS();
 				AnnoyCheckSteps(index, block, steps++);
-				block = list_page(index, forest, snapshot, scanned, block,
-								  list->sort, tids);
+				block = list_page(index, forest, snapshot, &pass, scanned,
+								  block, list->sort, tids);
 				(*pages)++;
 			}
 		}
+	AnnoyEndPass(&pass);
 	pfree(tids);
 	tuplesort_performsort(list->sort);
 	return list;

@@ -18,6 +18,9 @@
 /* A process of a build pins this part of shared buffers in advance, at most. */
 #define EXTEND_BUFFERS_PART 64
 
+/* Pages without use for which there is room at first. */
+#define UNUSED_INITIAL 64
+
 static const char *const page_kind_names[] = {
 	"", "meta", "centre", "roots", "free", "inner", "directory", "leaf", "tail"
 };
@@ -210,4 +213,54 @@ AnnoyFreePage(Relation index, Buffer buffer)
 				  ANNOY_PAGE_FREE, 0);
 	GenericXLogFinish(xlog);
 	RecordFreeIndexPage(index, BufferGetBlockNumber(buffer));
+}
+
+void
+AnnoyBeginPass(AnnoyBlockPass *pass, BlockNumber first)
+{
+	pass->first = first;
+	pass->count = 0;
+	pass->allocated = UNUSED_INITIAL;
+	pass->unused = palloc(sizeof(BlockNumber) * UNUSED_INITIAL);
+}
+
+void
+AnnoyEndPass(AnnoyBlockPass *pass)
+{
+	pfree(pass->unused);
+	pass->unused = NULL;
+}
+
+void
+AnnoyNoteUnused(AnnoyBlockPass *pass, BlockNumber block)
+{
+	if (pass->count == pass->allocated)
+	{
+		pass->allocated *= 2;
+		pass->unused = repalloc_huge(pass->unused,
+									 sizeof(BlockNumber) * pass->allocated);
+	}
+	pass->unused[pass->count++] = block;
+}
+
+static int
+compare_blocks(const void *a, const void *b)
+{
+	BlockNumber x = *(const BlockNumber *) a;
+	BlockNumber y = *(const BlockNumber *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+BlockNumber
+AnnoyMovedBackwards(const AnnoyBlockPass *pass, Page page, BlockNumber block)
+{
+	BlockNumber right = AnnoyPageGetOpaque(page)->rightlink;
+
+	if (BlockNumberIsValid(right) && right < block &&
+		(right < pass->first ||
+		 bsearch(&right, pass->unused, pass->count, sizeof(BlockNumber),
+				 compare_blocks) != NULL))
+		return right;
+	return InvalidBlockNumber;
 }

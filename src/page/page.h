@@ -460,19 +460,33 @@ extern void AnnoyGiveBackPage(Relation index, Buffer buffer);
 extern void AnnoyFreePage(Relation index, Buffer buffer);
 
 /*
- * For who visits the leaves of an index in the order of blocks, and has just seen
- * a leaf's page while it looks at "block": the page to the right, if it was split
- * off and put on a page that was passed by before; else invalid.  All of those
- * have to be seen again, one after the other, before the next block.
+ * A visit of all leaves of an index in the order of blocks.  A split meanwhile may
+ * move entries that were not seen yet to a page that was passed by: one that was
+ * not in use then, for leaves stay leaves.  Those are remembered, as following
+ * every link to the left would be to read most of an index many times over.
  */
-static inline BlockNumber
-AnnoyMovedBackwards(Page page, BlockNumber block)
+typedef struct AnnoyBlockPass
 {
-	BlockNumber right = AnnoyPageGetOpaque(page)->rightlink;
+	BlockNumber first;			/* what is before was not looked at */
+	BlockNumber *unused;		/* [count], sorted */
+	Size		count;
+	Size		allocated;
+} AnnoyBlockPass;
 
-	return BlockNumberIsValid(right) && right < block ? right :
-		InvalidBlockNumber;
-}
+/* Starts in the current memory context, and ends. */
+extern void AnnoyBeginPass(AnnoyBlockPass *pass, BlockNumber first);
+extern void AnnoyEndPass(AnnoyBlockPass *pass);
+
+/* Notes that the block at hand is without use; each once. */
+extern void AnnoyNoteUnused(AnnoyBlockPass *pass, BlockNumber block);
+
+/*
+ * The page to the right of a leaf's page that was just seen while the pass is at
+ * "block", if unseen entries may have been moved there; else invalid.  All of
+ * those have to be seen, one after the other, before the next block.
+ */
+extern BlockNumber AnnoyMovedBackwards(const AnnoyBlockPass *pass, Page page,
+									   BlockNumber block);
 
 /* A heap TID as a number that sorts like it. */
 static inline int64

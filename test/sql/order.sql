@@ -348,6 +348,20 @@ RESET work_mem;
 
 RESET enable_seqscan;
 RESET enable_sort;
+
+-- Each page of an index is read once, also where every new leaf was split off to
+-- the left of all others.
+CREATE TABLE drifting (e vector(500));
+CREATE INDEX drifting_e ON drifting USING annoy (e vector_l2_ops) WITH (code_bits = 4);
+INSERT INTO drifting SELECT ARRAY[1000000.0 / i]::vector || array_fill(0, ARRAY[499])::vector FROM generate_series(1, 15000) AS i;
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT count(*) FROM (SELECT FROM drifting ORDER BY e <-> array_fill(1, ARRAY[500])::vector OFFSET 0) AS s;
+SELECT blocks BETWEEN 1000 AND pg_relation_size('drifting_e') / current_setting('block_size')::int + 10 AS once FROM annoy_last_scan();
+DROP TABLE drifting;
+RESET enable_seqscan;
+RESET enable_sort;
+
 DROP TABLE one, several, tags, shapes, exact, many;
 DROP SEQUENCE calls;
 DROP FUNCTION try_ties, try_order, try_shape, try_sorted, check_nearest, fetch_all, touch, nearest_of, memory;

@@ -125,7 +125,7 @@ inspect_leaf(AnnoySearch *search, AnnoyLeafCandidate leaf, Buffer buffer)
 		if (leaf.link.version == ANNOY_ANY_VERSION ||
 			leaf.link.version == links.version)
 			break;
-		AnnoyForgetTreePage(search->index, leaf.directory);
+		AnnoyForgetTreePage(&search->walk, leaf.directory);
 		buffer = step_right(search, block, links.right, ++steps);
 		block = links.right;
 	}

@@ -113,12 +113,12 @@ read_inner_page(AnnoyWalk *walk, BlockNumber block, int slot, Buffer *buffer)
 
 	*buffer = InvalidBuffer;
 	if (walk->use_copies &&
-		(page = AnnoyFindTreePage(walk->index, block)) != NULL)
+		(page = AnnoyFindTreePage(walk, block)) != NULL)
 	{
 		if (AnnoyPageGetOpaque(page)->kind == ANNOY_PAGE_INNER &&
 			slot < AnnoyPageGetInnerHeader(page)->count)
 			return page;
-		AnnoyForgetTreePage(walk->index, block);
+		AnnoyForgetTreePage(walk, block);
 	}
 	*buffer = AnnoyReadPage(walk->index, block, ANNOY_PAGE_INNER,
 							BUFFER_LOCK_SHARE);
@@ -128,7 +128,7 @@ read_inner_page(AnnoyWalk *walk, BlockNumber block, int slot, Buffer *buffer)
 		AnnoyInnerCapacity(walk->forest->sketcher.sketch_dimensions))
 		AnnoyReportCorruption(walk->index, block, "too many nodes");
 	if (walk->use_copies)
-		AnnoyKeepTreePage(walk->index, block, page);
+		AnnoyKeepTreePage(walk, block, page);
 	return page;
 }
 
@@ -215,7 +215,7 @@ list_leaves(AnnoyWalk *walk, Page page, BlockNumber block)
 static bool
 open_copy(AnnoyWalk *walk, AnnoyChild child)
 {
-	Page		page = AnnoyFindTreePage(walk->index, child.block);
+	Page		page = AnnoyFindTreePage(walk, child.block);
 
 	if (page == NULL)
 		return false;
@@ -225,7 +225,7 @@ open_copy(AnnoyWalk *walk, AnnoyChild child)
 		list_leaves(walk, page, child.block);
 		return true;
 	}
-	AnnoyForgetTreePage(walk->index, child.block);
+	AnnoyForgetTreePage(walk, child.block);
 	return false;
 }
 
@@ -250,12 +250,12 @@ open_directory(AnnoyWalk *walk, AnnoyChild child, BlockNumber parent)
 		walk->pages_read++;
 		list_leaves(walk, page, block);
 		if (walk->use_copies)
-			AnnoyKeepTreePage(walk->index, block, page);
+			AnnoyKeepTreePage(walk, block, page);
 		UnlockReleaseBuffer(buffer);
 		if (version == child.version)
 			break;
 		if (walk->use_copies && BlockNumberIsValid(parent))
-			AnnoyForgetTreePage(walk->index, parent);
+			AnnoyForgetTreePage(walk, parent);
 		if (!BlockNumberIsValid(next))
 			AnnoyReportCorruption(walk->index, block,
 								  "directory version not found");

@@ -99,12 +99,13 @@ extern void AnnoyReturnLeaf(AnnoyWalk *walk, AnnoyLeafCandidate leaf);
  * NULL; valid until the next of these calls, or the next time that invalidations are
  * accepted.
  */
-extern Page AnnoyFindTreePage(Relation index, BlockNumber block);
+extern Page AnnoyFindTreePage(const AnnoyWalk *walk, BlockNumber block);
 
 /* Offers a locked page to be copied. */
-extern void AnnoyKeepTreePage(Relation index, BlockNumber block, Page page);
+extern void AnnoyKeepTreePage(const AnnoyWalk *walk, BlockNumber block,
+							  Page page);
 
 /* The copy has turned out to be old. */
-extern void AnnoyForgetTreePage(Relation index, BlockNumber block);
+extern void AnnoyForgetTreePage(const AnnoyWalk *walk, BlockNumber block);
 
 #endif							/* ANNOY_TREE_H */

@@ -14,6 +14,10 @@
  * Copies of an index are forgotten, too, when its relation cache entry
  * becomes invalid, as by VACUUM or REINDEX.
  *
+ * An index that begins anew (am/renew.c) may use the same pages for other nodes
+ * without any of that.  Its roots are on another page then, always one that was
+ * just added, which tells copies of one forest from those of another.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,6 +37,7 @@ typedef struct PageName
 {
 	Oid			index;
 	Oid			file;			/* relfilenode */
+	BlockNumber roots;			/* of the forest */
 	BlockNumber block;
 } PageName;
 
@@ -49,13 +54,16 @@ static Slot *slots;
 static inline bool
 same_page(const PageName *a, const PageName *b)
 {
-	return a->block == b->block && a->index == b->index && a->file == b->file;
+	return a->block == b->block && a->index == b->index &&
+		a->file == b->file && a->roots == b->roots;
 }
 
 static inline PageName
-name_page(Relation index, BlockNumber block)
+name_page(const AnnoyWalk *walk, BlockNumber block)
 {
-	PageName	name = {RelationGetRelid(index), index->rd_rel->relfilenode, block};
+	PageName	name = {RelationGetRelid(walk->index),
+		walk->index->rd_rel->relfilenode, walk->forest->meta.roots, block
+	};
 
 	return name;
 }
@@ -78,9 +86,9 @@ forget_index(Datum argument, Oid relation)
 }
 
 Page
-AnnoyFindTreePage(Relation index, BlockNumber block)
+AnnoyFindTreePage(const AnnoyWalk *walk, BlockNumber block)
 {
-	PageName	name = name_page(index, block);
+	PageName	name = name_page(walk, block);
 	Slot	   *slot;
 
 	if (slots == NULL)
@@ -98,9 +106,9 @@ AnnoyFindTreePage(Relation index, BlockNumber block)
  * more than it saves.
  */
 void
-AnnoyKeepTreePage(Relation index, BlockNumber block, Page page)
+AnnoyKeepTreePage(const AnnoyWalk *walk, BlockNumber block, Page page)
 {
-	PageName	name = name_page(index, block);
+	PageName	name = name_page(walk, block);
 	Slot	   *slot;
 
 	if (slots == NULL)
@@ -125,9 +133,9 @@ AnnoyKeepTreePage(Relation index, BlockNumber block, Page page)
 }
 
 void
-AnnoyForgetTreePage(Relation index, BlockNumber block)
+AnnoyForgetTreePage(const AnnoyWalk *walk, BlockNumber block)
 {
-	PageName	name = name_page(index, block);
+	PageName	name = name_page(walk, block);
 	Slot	   *slot;
 
 	if (slots == NULL)

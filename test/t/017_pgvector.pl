@@ -272,8 +272,9 @@ for my $e (qw(h e))
 		'23', "16,000 dimensions, $e");
 }
 is($node->safe_psql('limits', "SELECT count(annoy_index_check(i::regclass, true)) FROM unnest('{wide_h,wide_e}'::text[]) AS i"), 2, 'their indexes');
-cmp_ok($node->safe_psql('limits', "SELECT pg_relation_size('wide_e')::float8 / pg_relation_size('wide_h')"), '>', 1.5,
-	'the items of halfvec are half as large');
+# Codes are those of the same sketches: what the table has is another matter.
+is($node->safe_psql('limits', "SELECT pg_relation_size('wide_e') = pg_relation_size('wide_h')"), 't',
+	'an index of halfvec is as large as one of vector');
 
 # What is no halfvec does no harm.
 $node->safe_psql('limits', 'CREATE CAST (bytea AS halfvec) WITHOUT FUNCTION; CREATE TABLE bad (h halfvec)');

@@ -103,6 +103,7 @@ page_has_entries(EntrySearch *search, BlockNumber block)
 	{
 		AnnoyCheckLeaf(search->index, page, block, &search->layout);
 		count = AnnoyListLeaf(page, &search->layout, search->tids);
+		AnnoyCheckTids(search->index, block, search->tids, count);
 	}
 	UnlockReleaseBuffer(buffer);
 	for (int i = 0; i < count; i++)

@@ -58,6 +58,7 @@ find_dead_entries(VacuumState *state, Page page, BlockNumber block, int *count)
 
 	AnnoyCheckLeaf(state->info->index, page, block, &state->layout);
 	*count = AnnoyListLeaf(page, &state->layout, state->tids);
+	AnnoyCheckTids(state->info->index, block, state->tids, *count);
 	for (int i = 0; i < *count; i++)
 	{
 		state->drop[i] = state->callback != NULL &&

@@ -50,6 +50,7 @@ list_page(Relation index, const AnnoyForest *forest, Snapshot snapshot,
 		AnnoyTestForOldSnapshot(snapshot, index, page);
 		AnnoyCheckLeaf(index, page, block, &forest->leaf);
 		count = AnnoyListLeaf(page, &forest->leaf, tids);
+		AnnoyCheckTids(index, block, tids, count);
 		next = AnnoyMovedBackwards(pass, page, scanned);
 	}
 	UnlockReleaseBuffer(buffer);

@@ -333,7 +333,12 @@ rank_row(AnnoySearch *search, const AnnoyCandidate *candidate)
 
 	/* where a code is the value, so is a bound the distance */
 	if (search->forest->sketcher.codes_are_bits && !search->query.similarity)
+	{
+		if (!ItemPointerIsValid(&row.tid) ||
+			!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&row.tid)))
+			AnnoyReportRow(search->index, &row.tid, "there is no such row");
 		row.distance = candidate->lower;
+	}
 	else if (!AnnoyMeasureRow(search, &row))
 		return;
 	AnnoyObserveDistance(&search->query, candidate->lower, row.distance);

@@ -261,6 +261,16 @@ AnnoyListLeaf(Page page, const AnnoyLeafLayout *layout, ItemPointerData *tids)
 	return count;
 }
 
+void
+AnnoyCheckTids(Relation index, BlockNumber block, const ItemPointerData *tids,
+			   int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!ItemPointerIsValid(&tids[i]) ||
+			!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&tids[i])))
+			AnnoyReportCorruption(index, block, "leaf entry names no row");
+}
+
 /* One entry of a leaf as a row of an open block. */
 static void
 get_row(Page page, const AnnoyLeafLayout *layout, int entry, char *row)

@@ -29,6 +29,13 @@ extern int	AnnoyRankLeaf(const AnnoyForest *forest, AnnoyQuery *query,
 extern int	AnnoyListLeaf(Page page, const AnnoyLeafLayout *layout,
 						  ItemPointerData *tids);
 
+/*
+ * Errors out unless they can be TIDs of rows: for those who hand them to the
+ * server, which does not check them (an invalid block would extend the table).
+ */
+extern void AnnoyCheckTids(Relation index, BlockNumber block,
+						   const ItemPointerData *tids, int count);
+
 /* Starts an empty leaf with a centroid; pd_lower covers it. */
 extern void AnnoyStartLeaf(Page page, const AnnoyLeafLayout *layout,
 						   const int8 *centroid, float scale,

@@ -59,12 +59,6 @@ AnnoyBeginTreeInsert(Relation heap, Relation index, AnnoyForest *forest,
 	return inserter;
 }
 
-void
-AnnoyEndTreeInsert(AnnoyTreeInserter *inserter)
-{
-	MemoryContextDelete(inserter->split_context);
-}
-
 /* Adds the entry if the leaf is the one that the link meant and has room. */
 static AddResult
 add_entry(AnnoyTreeInserter *inserter, const AnnoyLeafCandidate *leaf,

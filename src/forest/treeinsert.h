@@ -26,6 +26,4 @@ extern void AnnoyInsertIntoTree(AnnoyTreeInserter *inserter, int tree,
 								const float *sketch, float extra,
 								bool unbounded, ItemPointer tid);
 
-extern void AnnoyEndTreeInsert(AnnoyTreeInserter *inserter);
-
 #endif							/* ANNOY_TREEINSERT_H */
